@@ -1,0 +1,1 @@
+"""Measurements: peers, frozen test sets, figures of the README."""
