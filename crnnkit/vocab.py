@@ -1,0 +1,181 @@
+"""Characters and their ids: one character per id from 1 on, 0 is the CTC blank."""
+
+import hashlib
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crnnkit.errors import VocabError
+
+BLANK_ID = 0
+
+INVISIBLE_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories that no picture can show: control, format (zero-width), line breaks."""
+
+
+def normalize_text(text: str) -> str:
+    """Bring a text into the one form that labels, vocabularies and metrics share.
+
+    NFC; every Unicode space and tab becomes ' '; control and zero-width characters and
+    byte-order marks are removed; spaces at both ends are stripped.
+    Full-width and half-width twins stay apart: a reader should copy what is printed.
+    """
+    kept = (
+        " " if c == "\t" or unicodedata.category(c) == "Zs" else c
+        for c in text
+        if c == "\t" or unicodedata.category(c) not in INVISIBLE_CATEGORIES
+    )
+    # composed last: a removed zero-width character may have kept a letter from its accent
+    return unicodedata.normalize("NFC", "".join(kept)).strip()
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of some texts a vocabulary can write."""
+
+    num_characters: int
+    missing: dict[str, int]
+    """Characters that the vocabulary lacks, with their number of occurrences."""
+    unused: str
+    """Characters of the vocabulary that no text uses."""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the texts' characters that can be written, 0 to 1."""
+        if self.num_characters == 0:
+            return 1.0
+        return 1.0 - sum(self.missing.values()) / self.num_characters
+
+
+@dataclass(frozen=True)
+class Vocab:
+    """An ordered set of characters; `charset[i]` has id `i + 1`, and `len(vocab)` counts the blank.
+
+    Raises:
+        VocabError: if there is no character, one occurs twice, or `normalize_text` would
+            change one.
+    """
+
+    charset: str
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check the characters and index them."""
+        if not self.charset:
+            raise VocabError("vocabulary: no characters. Build it from texts that have some.")
+        duplicates = [c for c, n in Counter(self.charset).items() if n > 1]
+        if duplicates:
+            raise VocabError(
+                f"vocabulary: characters listed twice: {_shown(duplicates)}. Keep one of each."
+            )
+        changed = [c for c in self.charset if c != " " and normalize_text(c) != c]
+        if changed:
+            raise VocabError(
+                f"vocabulary: characters that no normalised text contains: {_shown(changed)} "
+                f"({' '.join(f'U+{ord(c):04X}' for c in changed[:20])}). "
+                "Remove them or replace them by their normal form."
+            )
+        object.__setattr__(self, "_ids", {c: i for i, c in enumerate(self.charset, start=1)})
+
+    def __len__(self) -> int:
+        """Vocabulary size V, blank included."""
+        return len(self.charset) + 1
+
+    def __contains__(self, character: str) -> bool:
+        """Whether the character has an id."""
+        return character in self._ids
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> "Vocab":
+        """The characters of some texts, in code point order so that equal data give equal ids."""
+        return cls("".join(sorted({c for text in texts for c in normalize_text(text)})))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Vocab":
+        """Read a vocabulary file: one character per line, line 1 = id 1.
+
+        Raises:
+            VocabError: if the file is missing, not UTF-8, or a line does not hold one character.
+        """
+        path = Path(path)
+        try:
+            content = path.read_bytes().decode("utf-8-sig")
+        except FileNotFoundError:
+            raise VocabError(f"{path}: no such vocabulary file. Build one with 03_vocab.") from None
+        except OSError as error:
+            raise VocabError(f"{path}: cannot be read: {error.strerror}.") from None
+        except UnicodeDecodeError as error:
+            raise VocabError(f"{path}: not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
+        if not content:
+            raise VocabError(f"{path}: the file is empty. Build a vocabulary with 03_vocab.")
+        lines = [line.removesuffix("\r") for line in content.removesuffix("\n").split("\n")]
+        faults = [f"line {n}: {line!r}" for n, line in enumerate(lines, 1) if len(line) != 1]
+        if faults:
+            raise VocabError(
+                f"{path}: each line must hold exactly one character, {len(faults)} do not: "
+                f"{'; '.join(faults[:20])}. A space is a line holding one space."
+            )
+        try:
+            return cls("".join(lines))
+        except VocabError as error:
+            raise VocabError(f"{path}: {error}") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write one character per line; the file appears whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text("".join(c + "\n" for c in self.charset), encoding="utf-8", newline="\n")
+        os.replace(partial, path)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a normalised text (L,).
+
+        Raises:
+            VocabError: naming every character that has no id.
+        """
+        missing = self.missing(text)
+        if missing:
+            raise VocabError(
+                f"text {text!r} has characters that the vocabulary lacks: {_shown(missing)}. "
+                "Correct the text or rebuild the vocabulary (03_vocab)."
+            )
+        return [self._ids[c] for c in text]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids without blanks; the inverse of `encode`.
+
+        Raises:
+            VocabError: if an id is the blank or lies outside the vocabulary.
+        """
+        wrong = [i for i in ids if not 1 <= i < len(self)]
+        if wrong:
+            raise VocabError(f"ids {wrong[:20]} lie outside 1…{len(self) - 1}")
+        return "".join(self.charset[i - 1] for i in ids)
+
+    def missing(self, text: str) -> list[str]:
+        """Characters of `text` without an id, each once, in order of appearance."""
+        return [c for c in dict.fromkeys(text) if c not in self._ids]
+
+    def coverage(self, texts: Iterable[str]) -> Coverage:
+        """Count what this vocabulary can and cannot write of `texts`, once normalised."""
+        counts = Counter(c for text in texts for c in normalize_text(text))
+        return Coverage(
+            num_characters=counts.total(),
+            missing={c: n for c, n in counts.most_common() if c not in self._ids},
+            unused="".join(c for c in self.charset if c not in counts),
+        )
+
+    @property
+    def sha256(self) -> str:
+        """Hash of characters and order; two vocabularies of one hash give equal ids."""
+        return hashlib.sha256(self.charset.encode("utf-8")).hexdigest()
+
+
+def _shown(characters: Sequence[str]) -> str:
+    """Up to 20 characters, quoted, with the number of those left out."""
+    more = f" and {len(characters) - 20} more" if len(characters) > 20 else ""
+    return " ".join(repr(c) for c in characters[:20]) + more
