@@ -30,6 +30,7 @@ NAMES = [
 MAX_CODE_LINES, MAX_CELL_LINES, MAX_DEF_LINES = 90, 12, 5
 MAX_BYTES = 400_000
 ALLOWED_IMPORTS = {"crnnkit", "pathlib"}
+PARAMETER_TYPES = {"int", "float", "str", "bool", "list[str]", "dict[str,str]"}
 SECTIONS = ["check the inputs", "hand over", "what you learned", "try it"]
 NOISY_METADATA = {"papermill", "widgets", "execution"}
 MACHINE_PATH = re.compile(
@@ -92,7 +93,7 @@ def parameter_breaches(notebook: NotebookNode) -> list[str]:
             breaches.append(f"not one typed line: {line}")
         elif not is_typed_literal(node):
             breaches.append(f"not a literal of its type: {line}")
-        elif isinstance(node.value, ast.Constant) and "=" in str(node.value.value):
+        elif any("=" in text for text in strings(node.value)):
             breaches.append(f"'=' in a string, which papermill cannot read: {line}")
         elif not has_comment(line):
             breaches.append(f"no comment: {line}")
@@ -100,15 +101,20 @@ def parameter_breaches(notebook: NotebookNode) -> list[str]:
 
 
 def is_typed_literal(node: ast.AnnAssign) -> bool:
-    """Whether the default is a plain int, float, str or bool, as annotated, or an allowed None."""
-    kinds = {kind.strip() for kind in ast.unparse(node.annotation).split("|")}
+    """Whether the default is a plain literal of the annotated type."""
+    kind = ast.unparse(node.annotation).replace(" ", "")
     try:
-        value = ast.literal_eval(node.value) if node.value else ...
+        value = ast.literal_eval(node.value) if node.value else None
     except ValueError:
         return False
-    return kinds <= {"int", "float", "str", "bool", "None"} and (
-        type(value).__name__ in kinds or (value is None and "None" in kinds)
-    )
+    return kind in PARAMETER_TYPES and type(value).__name__ == kind.split("[")[0]
+
+
+def strings(node: ast.AST) -> list[str]:
+    """Give all strings within an expression."""
+    return [
+        n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    ]
 
 
 def has_comment(line: str) -> bool:
@@ -273,6 +279,8 @@ BAD_SAMPLES = [
     (parameter_breaches, with_parameters("epochs: int = 2.5  # passes over it"), "not a literal"),
     (parameter_breaches, with_parameters("path: str = str(1)  # where it lies"), "not a literal"),
     (parameter_breaches, with_parameters("sep: str = 'a=b'  # between two columns"), "'='"),
+    (parameter_breaches, with_parameters("n: dict[str, str] = {'a': 'b=c'}  # a field"), "'='"),
+    (parameter_breaches, with_parameters("n: set[str] = {'a'}  # the names"), "not a literal"),
     (parameter_breaches, with_parameters("epochs: int = 2"), "no comment"),
     (parameter_breaches, changed(1, source="print(1)"), "before the parameters"),
     (size_breaches, notebook_with(*["x = 1\n" * 10] * 9), "93 lines"),
