@@ -35,12 +35,21 @@ TEST_FAMILIES = ("WenQuanYiMicroHei", "DroidSansFallback", "TW-Sung", "SetoFont"
 DEMO_FAMILIES = ("TW-Kai", "B612", "OCRB", "3270", "IBM3270")
 """Only in the demo data: neither in the base checkpoint's training nor in the frozen sets."""
 TRAINING_FAMILIES = (
-    "NotoSansCJKSC", "NotoSerifCJKSC", "LXGWWenKai", "WenQuanYiZenHei", "SmileySans",
-    "ARPLUMing", "ARPLSungti", "BabelStoneHan", "ARPLUKai", "ARPLKaiti", "HanaMinA", "Unifont",
+    # Hei (sans), Song (serif), Kai, FangSong, round, and those of one stroke width
+    "NotoSansCJKSC", "WenQuanYiZenHei", "SmileySans", "MotoyaLMaru", "cwTeX",
+    "NotoSerifCJKSC", "ARPLUMingCN", "ARPLSungti", "BabelStoneHan", "HanaMinA",
+    "LXGWWenKai", "ARPLUKaiCN", "ARPLKaiti", "Unifont",
+    # hands and brushes
+    "YOzSF90", "kiloji", "KouzanBrushFontGyousyo", "AoyagiKouzan", "AoyagiSoseki",
+    # Latin only
     "LiberationSans", "LiberationSerif", "LiberationMono", "DejaVuSans", "DejaVuSerif",
-    "OCRA", "Glass", "cwTeX", "Motoya", "Misaki", "YOzSF90", "kiloji", "Kouzan", "Aoyagi",
+    "NimbusSans", "NimbusRoman", "NimbusMono", "URWGothic", "URWBookman", "C059", "P052",
+    "Roboto", "OpenSans", "Carlito", "Caladea", "Hack", "Inconsolata", "AnonymousPro",
+    "CourierPrime", "Play", "Tuffy", "UniversalisADF", "RoutedGothic", "osifont", "OCRA",
+    "ComicNeue", "DkgHandwriting",
 )  # fmt: skip
-"""What the base checkpoint is trained on."""
+"""What the base checkpoint is trained on. Left out on purpose: faces whose small letters are
+capitals (Bebas Neue), grass script, and 8 px bitmaps, where one drawing stands for many hanzi."""
 
 
 @dataclass(frozen=True, eq=False)

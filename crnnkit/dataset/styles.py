@@ -56,6 +56,7 @@ class Style:
     """Share of its ink that a worn spot loses."""
     light: float = 0.0
     blur_px: float = 0.0
+    """Sigma at a height of 32 px."""
     shrink: float = 1.0
     noise: float = 0.0
     """Standard deviation in levels."""
@@ -94,6 +95,7 @@ def _margins(
 def _base(rng: np.random.Generator) -> Style:
     """What all looks share: a detector's crop of print at some size, taken by some camera."""
     margins = _margins(rng, -0.06, 0.05) if rng.random() < 0.1 else _margins(rng, 0.0, 0.25)
+    blur_px = _sometimes(rng, 0.4, 0.3, 1.3)
     return Style(
         height_px=int(rng.integers(24, 49)),
         stretch=_between(rng, 0.85, 1.15) if rng.random() < 0.6 else _between(rng, 0.6, 1.5),
@@ -105,8 +107,8 @@ def _base(rng: np.random.Generator) -> Style:
         underline=rng.random() < 0.05,
         neighbours=rng.random() < 0.06,
         light=_sometimes(rng, 0.3, 0.1, 0.5),
-        blur_px=_sometimes(rng, 0.4, 0.3, 1.3),
-        shrink=1.0 - _sometimes(rng, 0.25, 0.2, 0.55),
+        blur_px=blur_px,
+        shrink=1.0 - _sometimes(rng, 0.25, 0.2, 0.55) / (1 + blur_px),
         noise=_sometimes(rng, 0.5, 1.0, 12.0),
         jpeg_quality=int(rng.integers(25, 95)) if rng.random() < 0.4 else None,
     )
@@ -188,7 +190,7 @@ def _thermal(rng: np.random.Generator) -> Style:
         ink=_grey(rng, 110, 180) if faint else _grey(rng, 0, 90),
         ground=_grey(rng, 200, 255),
         texture="paper" if rng.random() < 0.5 else "flat",
-        wear=_sometimes(rng, 0.5, 0.3, 1.0),
+        wear=_sometimes(rng, 0.5, 0.3, 0.9),
         stretch=_between(rng, 0.6, 1.3),
         weight=int(rng.choice(3, p=(0.2, 0.6, 0.2))) - 1,
     )

@@ -19,6 +19,7 @@ GLYPH_PX = 32
 """Side of the pictures that `Renderer.render_glyphs` returns."""
 
 _CJK_PROBE = "的一"
+_LATIN_PROBE = "Aa0"
 _LUMA = (0.299, 0.587, 0.114)
 _MAX_RISE_EM = 0.35
 
@@ -39,15 +40,19 @@ class Renderer:
     """Renders lines with faces drawn from several families, each family about equally often."""
 
     def __init__(self, faces: Sequence[Face]) -> None:
-        """Sort the faces; those without hanzi are used for ASCII only.
+        """Sort the faces; those without hanzi are used for ASCII only, those without both never.
 
         Raises:
-            DatasetError: if there is no face.
+            DatasetError: if no face is left.
         """
-        if not faces:
-            raise DatasetError("renderer: no font face given. See fonts.find_faces.")
         self._cjk = _FacePool([face for face in faces if face.draws(_CJK_PROBE)])
-        self._latin = _FacePool([face for face in faces if not face.draws(_CJK_PROBE)])
+        others = [face for face in faces if not face.draws(_CJK_PROBE)]
+        self._latin = _FacePool([face for face in others if face.draws(_LATIN_PROBE)])
+        if not self._cjk and not self._latin:
+            raise DatasetError(
+                f"renderer: none of {len(faces)} faces draws hanzi or Latin letters. "
+                "Give fonts that do."
+            )
 
     def choose_faces(self, text: str, rng: np.random.Generator) -> list[Face]:
         """A face per character: one for all if possible, often another one for ASCII.
@@ -195,7 +200,8 @@ def _print(ink: np.ndarray, style: Style, rng: np.random.Generator, in_colour: b
     if style.wear:
         ink = degrade.erode_ink(ink, style.wear, rng)
     coverage = ink.astype(np.float32) / 255
-    texture = degrade.ground_texture(style.texture, ink.shape, rng)
+    contrast = abs(_luma(style.ink) - _luma(style.ground))
+    texture = degrade.ground_texture(style.texture, ink.shape, rng) * min(1.0, contrast / 130)
     if not in_colour:
         ground = _luma(style.ground) + texture
         return ground + coverage * (_luma(style.ink) - ground)
@@ -208,7 +214,7 @@ def _finish(image: np.ndarray, style: Style, rng: np.random.Generator) -> np.nda
     if style.light:
         image = degrade.uneven_light(image, style.light, rng)
     if style.blur_px:
-        image = degrade.blur(image, style.blur_px, rng)
+        image = degrade.blur(image, style.blur_px * style.height_px / 32, rng)
     if style.shrink < 1:
         image = degrade.shrink(image, style.shrink, rng)
     if style.noise:
