@@ -1,0 +1,1 @@
+"""Labelled lines: index files, their faults, batches, augmentation, rendering."""

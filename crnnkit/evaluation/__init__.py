@@ -1,0 +1,1 @@
+"""What a recogniser reads right and wrong."""

@@ -1,0 +1,1 @@
+"""Training: from nothing, or from a base checkpoint."""

@@ -1,0 +1,1 @@
+"""From a picture of any form to line crops and the network's input."""

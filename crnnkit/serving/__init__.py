@@ -1,0 +1,1 @@
+"""From a checkpoint to a reader that people and programs use."""
