@@ -1,0 +1,171 @@
+"""One file per model: weights and, in its metadata, all that is needed to use them."""
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from crnnkit.errors import CheckpointError
+from crnnkit.model.config import METADATA_KEY, CheckpointInfo
+from crnnkit.model.crnn import CRNN
+from crnnkit.vocab import BLANK_ID, Vocab
+
+MAX_FILE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network with its description."""
+
+    model: CRNN
+    info: CheckpointInfo
+
+
+def new_checkpoint(info: CheckpointInfo) -> Checkpoint:
+    """A network of random weights of the described shape; seed torch before."""
+    return Checkpoint(CRNN(info.model, len(info.vocab)), info)
+
+
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
+    """Write a checkpoint; the file appears whole or not at all.
+
+    Args:
+        half: store the weights as float16, half the size.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in checkpoint.model.state_dict().items()
+    }
+    partial = path.with_name(path.name + ".partial")
+    try:
+        save_file(weights, partial, metadata={METADATA_KEY: checkpoint.info.to_json()})
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{path}: could not be written: {error}. An older file of that name is untouched."
+        ) from None
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU, in evaluation mode and float32.
+
+    Raises:
+        CheckpointError: if the file is missing, of another format, or does not hold exactly
+            the weights that its description asks for.
+    """
+    path = Path(path)
+    weights, info = _read(path)
+    checkpoint = new_checkpoint(info)
+    _check_weights(path, checkpoint.model.state_dict(), weights)
+    checkpoint.model.load_state_dict(weights)
+    checkpoint.model.eval()
+    return checkpoint
+
+
+def read_info(path: str | Path) -> CheckpointInfo:
+    """Read a checkpoint's description alone."""
+    return _read(Path(path), with_weights=False)[1]
+
+
+def _read(path: Path, with_weights: bool = True) -> tuple[dict[str, Tensor], CheckpointInfo]:
+    _check_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = (file.metadata() or {}).get(METADATA_KEY)
+            names = file.keys() if with_weights else []
+            weights = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise CheckpointError(
+            f"{path}: no readable .safetensors file ({error}). It is damaged or of another format."
+        ) from None
+    if description is None:
+        raise CheckpointError(
+            f"{path}: a .safetensors file, but not one of crnnkit: its metadata lacks "
+            f"{METADATA_KEY!r}."
+        )
+    weights = {n: t.float() if t.is_floating_point() else t for n, t in weights.items()}
+    return weights, CheckpointInfo.from_json(description, str(path))
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        near = sorted(str(p) for p in path.parent.glob("*.safetensors"))
+        found = f" There are: {', '.join(near[:5])}." if near else ""
+        raise CheckpointError(f"{path}: no such checkpoint.{found} Train one with 04_finetuning.")
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"{path}: not a .safetensors file; crnnkit never unpickles models.")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise CheckpointError(
+            f"{path}: {path.stat().st_size} bytes; at most {MAX_FILE_BYTES} are read."
+        )
+
+
+def _check_weights(path: Path, wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    faults = [f"{name} is missing" for name in wanted.keys() - found.keys()]
+    faults += [f"{name} is not known" for name in found.keys() - wanted.keys()]
+    faults += [
+        f"{name} has shape {tuple(found[name].shape)}, expected {tuple(wanted[name].shape)}"
+        for name in wanted.keys() & found.keys()
+        if wanted[name].shape != found[name].shape
+    ]
+    if faults:
+        raise CheckpointError(
+            f"{path}: {len(faults)} weights do not fit the described network: "
+            f"{'; '.join(sorted(faults)[:10])}"
+        )
+
+
+@dataclass(frozen=True)
+class VocabChange:
+    """What became of the head's rows when a checkpoint took another vocabulary."""
+
+    kept: str
+    new: str
+    dropped: str
+
+    def __str__(self) -> str:
+        """One line to print, e.g. `vocabulary: 88 kept, 3 new (京沪粤), 0 dropped`."""
+        parts = []
+        for name in ("kept", "new", "dropped"):
+            characters = getattr(self, name)
+            shown = characters if len(characters) <= 40 else characters[:40] + "…"
+            listed = f" ({shown})" if characters and name != "kept" else ""
+            parts.append(f"{len(characters)} {name}{listed}")
+        return "vocabulary: " + ", ".join(parts)
+
+
+def change_vocab(checkpoint: Checkpoint, vocab: Vocab) -> tuple[Checkpoint, VocabChange]:
+    """Give a checkpoint another vocabulary, keeping all that it knows of shared characters.
+
+    Rows of shared characters and of the blank move as they are, so their logits stay bit-equal;
+    a new character starts at the mean of all character rows, just above impossible.
+    """
+    old = checkpoint.info.vocab
+    new_info = replace(checkpoint.info, charset=vocab.charset)
+    changed = new_checkpoint(new_info)
+    state = checkpoint.model.state_dict()
+    state["head.weight"] = _moved_rows(state["head.weight"], old, vocab)
+    state["head.bias"] = _moved_rows(state["head.bias"], old, vocab)
+    changed.model.load_state_dict(state)
+    changed.model.eval()
+    change = VocabChange(
+        kept="".join(c for c in vocab.charset if c in old),
+        new="".join(c for c in vocab.charset if c not in old),
+        dropped="".join(c for c in old.charset if c not in vocab),
+    )
+    return changed, change
+
+
+def _moved_rows(rows: Tensor, old: Vocab, new: Vocab) -> Tensor:
+    """Rows (V, …) of the old vocabulary in the new one's order."""
+    fresh = rows[1:].mean(0) if len(rows) > 1 else torch.zeros_like(rows[0])
+    moved = [rows[old.encode(c)[0]] if c in old else fresh for c in new.charset]
+    return torch.stack([rows[BLANK_ID], *moved])

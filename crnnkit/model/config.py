@@ -1,0 +1,130 @@
+"""The network's shape as data, and what travels with its weights. No torch here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as validated_dataclass
+
+from crnnkit.errors import CheckpointError, ConfigError
+from crnnkit.preprocessing.tensors import LineConfig
+from crnnkit.vocab import Vocab
+
+FORMAT_VERSION = 1
+# Name of the description in the metadata of .safetensors and .onnx files.
+METADATA_KEY = "crnnkit"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A strided 3x3 convolution, then `num_convs - 1` residual ones of the same width."""
+
+    channels: int
+    stride_hw: tuple[int, int]
+    num_convs: int = 1
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of the CRNN: conv stages, a bottleneck, a BiLSTM beside it, a head.
+
+    The default costs 1.0 GFLOP for a 32x320 line with 6,900 classes.
+    """
+
+    height: int = 32
+    """Input height, pixels; the stages' vertical strides must bring it to 2 or 1."""
+    stages: tuple[Stage, ...] = (
+        Stage(32, (2, 2)),
+        Stage(48, (1, 1)),
+        Stage(96, (2, 2), num_convs=2),
+        Stage(160, (2, 1), num_convs=2),
+        Stage(224, (2, 1), num_convs=2),
+    )
+    bottleneck: int = 160
+    """Features per time step that LSTM and head work on."""
+    lstm_hidden: int = 160
+    """Hidden units of the BiLSTM, each direction."""
+    dropout: float = 0.1
+    """Share of the head's inputs dropped in training."""
+
+    def __post_init__(self) -> None:
+        """Refuse a stack whose height does not come out."""
+        if not 1 <= self.final_height <= 4:
+            raise ConfigError(
+                f"model config: the stages turn height {self.height} into {self.final_height}; "
+                "1 to 4 is expected"
+            )
+
+    @property
+    def final_height(self) -> int:
+        """Height after the last stage, before it is folded into the features."""
+        height = self.height
+        for stage in self.stages:
+            height = -(-height // stage.stride_hw[0])
+        return height
+
+    def time_steps(self, width: int) -> int:
+        """Time steps T that a line of `width` pixels yields: each stage rounds up."""
+        for stage in self.stages:
+            width = -(-width // stage.stride_hw[1])
+        return width
+
+
+def min_time_steps(target_ids: Sequence[int]) -> int:
+    """Fewest time steps a CTC path for the label needs: L + number of equal neighbours.
+
+    Equal neighbours need a blank between them (Graves et al. 2006, section 3.1).
+    """
+    repeats = sum(a == b for a, b in zip(target_ids, target_ids[1:], strict=False))
+    return len(target_ids) + repeats
+
+
+@validated_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class CheckpointInfo:
+    """All of a checkpoint but its weights; the same JSON travels in .safetensors and .onnx."""
+
+    charset: str
+    model: ModelConfig = field(default_factory=ModelConfig)
+    line: LineConfig = field(default_factory=LineConfig)
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Numbers of the epoch that was saved, e.g. `val_cer`."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """Settings and data hashes of the run that made the weights."""
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def vocab(self) -> Vocab:
+        """The vocabulary whose order the head's rows follow."""
+        return Vocab(self.charset)
+
+    def to_json(self) -> str:
+        """JSON with the characters readable as they are."""
+        return _INFO.dump_json(self).decode("utf-8")
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> "CheckpointInfo":
+        """Read what `to_json` wrote.
+
+        Args:
+            source: name of the file, for messages.
+
+        Raises:
+            CheckpointError: if the text is of another format or version.
+        """
+        try:
+            info = _INFO.validate_json(text)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5]
+            )
+            raise CheckpointError(f"{source}: its description is not valid: {faults}") from None
+        if info.format_version != FORMAT_VERSION:
+            raise CheckpointError(
+                f"{source}: format version {info.format_version}, this crnnkit reads "
+                f"{FORMAT_VERSION}. Install the crnnkit that wrote the file."
+            )
+        return info
+
+
+_INFO = TypeAdapter(CheckpointInfo)

@@ -1,0 +1,71 @@
+"""The CRNN: convolutions see strokes, a BiLSTM sees neighbours, a head names characters."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from crnnkit.model.config import ModelConfig, Stage
+
+
+class ConvUnit(nn.Module):
+    """3x3 convolution, batch norm, ReLU; residual where shapes allow it."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride_hw: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride_hw, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(out_channels)
+        self.is_residual = in_channels == out_channels and stride_hw == (1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C', ⌈H/stride⌉, ⌈W/stride⌉)."""
+        y = self.norm(self.conv(x))
+        return torch.relu(x + y if self.is_residual else y)
+
+
+def _conv_stack(stages: tuple[Stage, ...]) -> nn.Sequential:
+    units: list[ConvUnit] = []
+    channels = 1
+    for stage in stages:
+        for index in range(stage.num_convs):
+            stride = stage.stride_hw if index == 0 else (1, 1)
+            units.append(ConvUnit(channels, stage.channels, stride))
+            channels = stage.channels
+    return nn.Sequential(*units)
+
+
+class CRNN(nn.Module):
+    """Convolutional recurrent network (Shi et al. 2015, arXiv 1507.05717), light.
+
+    The LSTM is a branch beside the bottleneck, added to it, not a stage after it: a network
+    whose convolutions were trained on single glyphs keeps what it knows when lines begin.
+    """
+
+    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.stages[-1].channels
+        self.convs = _conv_stack(config.stages)
+        self.bottleneck = nn.Conv2d(channels, config.bottleneck, (config.final_height, 1))
+        self.lstm = nn.LSTM(
+            config.bottleneck, config.lstm_hidden, batch_first=True, bidirectional=True
+        )
+        self.context = nn.Linear(2 * config.lstm_hidden, config.bottleneck)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(config.bottleneck, vocab_size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) float in [-1, 1] → logits (B, T, V)."""
+        features = self.features(images)
+        context = self.context(self.lstm(features)[0])
+        return cast(Tensor, self.head(self.dropout(torch.relu(features + context))))
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) → what the convolutions alone see of each time step, (B, T, bottleneck)."""
+        x = self.bottleneck(self.convs(images))  # (B, bottleneck, 1, T)
+        return cast(Tensor, x.squeeze(2).transpose(1, 2))
+
+    @property
+    def vocab_size(self) -> int:
+        """Vocabulary size V, blank included."""
+        return self.head.out_features
