@@ -1,0 +1,74 @@
+"""Seeded variations of a line for training: what cameras, scanners and croppers do to it."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+GrayLine = NDArray[np.uint8]
+
+
+def augment(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
+    """Vary one line's geometry, tone and sharpness; its text stays readable.
+
+    Args:
+        gray: uint8 (H, W), as `fit_line` makes it.
+        rng: source of all randomness; equal generators give equal pictures.
+
+    Returns:
+        uint8 (H, W), a new array.
+    """
+    varied = _warp(gray, rng)
+    varied = _change_tone(varied, rng)
+    if rng.random() < 0.35:
+        varied = _lose_sharpness(varied, rng)
+    if rng.random() < 0.35:
+        varied = _add_noise(varied, rng)
+    return varied
+
+
+def _warp(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
+    """Stretch, shift, slant and tilt, in one interpolation."""
+    height, width = gray.shape
+    stretch = rng.uniform(0.9, 1.08)
+    zoom = rng.uniform(0.85, 1.1)
+    slant = rng.normal(0, 0.08)
+    # a tilt moves the ends of a long line out of the picture, so it is bounded at the ends
+    tilt = rng.normal(0, 0.04) * min(1.0, 3 * height / width)
+    matrix = np.array([[stretch, slant, 0], [tilt, zoom, 0]], dtype=np.float64)
+    center = np.array([width / 2, height / 2])
+    shift = rng.uniform(-1, 1, 2) * (min(0.1 * height, 0.02 * width + 1), 0.08 * height)
+    matrix[:, 2] = center + shift - matrix[:, :2] @ center
+    return cv2.warpAffine(
+        gray, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    ).astype(np.uint8, copy=False)
+
+
+def _change_tone(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
+    """Brightness, contrast and gamma by table; now and then light from one side, or a negative."""
+    levels = np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.25))
+    levels = 0.5 + (levels - 0.5) * rng.uniform(0.6, 1.2) + rng.uniform(-0.15, 0.15)
+    if rng.random() < 0.05:
+        levels = 1 - levels
+    toned = cv2.LUT(gray, (255 * levels.clip(0, 1)).astype(np.uint8))
+    if rng.random() < 0.2:
+        ramp = np.linspace(1, rng.uniform(0.6, 1), gray.shape[1], dtype=np.float32)
+        toned = toned * (ramp if rng.random() < 0.5 else ramp[::-1])
+    return np.asarray(toned).astype(np.uint8)
+
+
+def _lose_sharpness(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
+    """Defocus, motion, or a camera too far away."""
+    kind = rng.integers(3)
+    if kind == 0:
+        return cv2.GaussianBlur(gray, (0, 0), rng.uniform(0.4, 1.1)).astype(np.uint8, copy=False)
+    if kind == 1:
+        return cv2.blur(gray, (int(rng.integers(2, 5)), 1)).astype(np.uint8, copy=False)
+    height, width = gray.shape
+    factor = rng.uniform(0.45, 0.9)
+    small = cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (width, height)).astype(np.uint8, copy=False)
+
+
+def _add_noise(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
+    noise = rng.standard_normal(gray.shape, dtype=np.float32) * rng.uniform(2, 14)
+    return (gray + noise).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,106 @@
+"""Labelled lines as the trainer eats them: loaded, varied, in batches of equal width."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crnnkit.dataset.augment import augment
+from crnnkit.dataset.index import Line
+from crnnkit.preprocessing.images import read_image
+from crnnkit.preprocessing.tensors import LineConfig, fit_line, gray_to_array
+from crnnkit.vocab import BLANK_ID, Vocab
+
+
+@dataclass(frozen=True)
+class LoadedLine:
+    """A line ready for the network but for its variation."""
+
+    line: Line
+    gray: NDArray[np.uint8]
+    """uint8 (H, W), the first half of `line_to_array`."""
+    target_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Lines of one width; no padding beyond each line's own."""
+
+    images: Tensor
+    """float32 (B, 1, H, W)."""
+    target_ids: Tensor
+    """long (B, L), rows padded with the blank."""
+    target_lengths: Tensor
+    """long (B,)."""
+    lines: tuple[Line, ...]
+
+
+def load_lines(lines: Sequence[Line], vocab: Vocab, config: LineConfig) -> list[LoadedLine]:
+    """Read and scale all pictures and encode all texts once; both stay in memory.
+
+    A line of 32x320 takes 10 kB.
+
+    Raises:
+        ImageError: if a picture cannot be read.
+        VocabError: if a text has characters that the vocabulary lacks.
+    """
+
+    def load(line: Line) -> LoadedLine:
+        gray = fit_line(read_image(line.image), config)
+        return LoadedLine(line, gray, tuple(vocab.encode(line.text)))
+
+    with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
+        return list(pool.map(load, lines))
+
+
+def batches(
+    loaded: Sequence[LoadedLine],
+    batch_size: int,
+    shuffle_seed: tuple[int, ...] | None = None,
+    augmented: bool = False,
+) -> Iterator[Batch]:
+    """All lines once, in batches of equal width, at most `batch_size` lines each.
+
+    Args:
+        shuffle_seed: e.g. (seed, epoch); equal seeds give equal batches. None: in order of width.
+        augmented: vary the pictures, from the same seed.
+    """
+    rng = None if shuffle_seed is None else np.random.default_rng(shuffle_seed)
+    for indices in _width_groups(loaded, batch_size, rng):
+        yield _collate([loaded[i] for i in indices], rng if augmented else None)
+
+
+def _width_groups(
+    loaded: Sequence[LoadedLine], batch_size: int, rng: np.random.Generator | None
+) -> list[list[int]]:
+    by_width: dict[int, list[int]] = defaultdict(list)
+    order = range(len(loaded)) if rng is None else rng.permutation(len(loaded)).tolist()
+    for index in order:
+        by_width[loaded[index].gray.shape[1]].append(index)
+    groups = [
+        indices[start : start + batch_size]
+        for _, indices in sorted(by_width.items())
+        for start in range(0, len(indices), batch_size)
+    ]
+    if rng is not None:
+        groups = [groups[i] for i in rng.permutation(len(groups))]
+    return groups
+
+
+def _collate(loaded: Sequence[LoadedLine], rng: np.random.Generator | None) -> Batch:
+    grays = [item.gray if rng is None else augment(item.gray, rng) for item in loaded]
+    lengths = [len(item.target_ids) for item in loaded]
+    target_ids = torch.full((len(loaded), max(lengths)), BLANK_ID, dtype=torch.long)
+    for row, item in zip(target_ids, loaded, strict=True):
+        row[: len(item.target_ids)] = torch.tensor(item.target_ids)
+    return Batch(
+        images=torch.from_numpy(np.stack([gray_to_array(gray) for gray in grays])),
+        target_ids=target_ids,
+        target_lengths=torch.tensor(lengths),
+        lines=tuple(item.line for item in loaded),
+    )
