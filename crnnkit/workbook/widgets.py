@@ -1,0 +1,216 @@
+"""What moves in a notebook: the recognition demo, and training watched live."""
+
+import html
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import ipywidgets
+import numpy as np
+from IPython.display import HTML, DisplayHandle
+from numpy.typing import NDArray
+from PIL import Image
+
+from crnnkit.dataset.index import Line, count_of
+from crnnkit.errors import ImageError
+from crnnkit.finetuning.config import EpochResult, TrainConfig
+from crnnkit.plots import Plot, plot_history, plot_readings_over_epochs
+from crnnkit.preprocessing.images import ImageSource, read_image
+from crnnkit.serving.recognizer import PageLine, Recognizer
+
+UInt8Image = NDArray[np.uint8]
+
+SURE, UNSURE = 0.9, 0.5
+"""Confidences from which a line is shown green, or orange; below, red."""
+COLOURS = {"sure": "#15803d", "doubtful": "#ea580c", "unsure": "#b91c1c"}
+MAX_SHOWN_PX = 1200
+"""Longer side of the picture sent to the browser, pixels."""
+SECONDS_BETWEEN_CURVES = 10.0
+"""Drawing takes time that training could use."""
+
+
+class PageReader(Protocol):
+    """What the demo needs of a recogniser."""
+
+    def read_page(self, source: ImageSource) -> list[PageLine]:
+        """The lines of one picture in reading order."""
+
+
+@dataclass(frozen=True)
+class DemoState:
+    """What the demo shows: a picture and its lines, or why there is none."""
+
+    name: str = ""
+    """Of the uploaded file."""
+    picture: UInt8Image | None = None
+    lines: tuple[PageLine, ...] = ()
+    error: str = ""
+
+    @property
+    def message(self) -> str:
+        """One sentence above the picture."""
+        if self.error:
+            return self.error
+        if self.picture is None:
+            return "Upload a picture: a page, a photograph or a single line."
+        if not self.lines:
+            return f"{self.name}: no text line found."
+        return f"{self.name}: {count_of(len(self.lines), 'line')}"
+
+
+def read_picture(reader: PageReader, content: bytes, name: str) -> DemoState:
+    """Read an uploaded picture; one that cannot be read becomes a state that says so."""
+    try:
+        picture = read_image(content)
+    except ImageError as error:
+        return DemoState(name, error=f"{name}: {error}")
+    return DemoState(name, picture, tuple(reader.read_page(picture)))
+
+
+def draw_boxes(picture: UInt8Image, lines: Sequence[PageLine]) -> UInt8Image:
+    """The picture (h, w, 3), at most `MAX_SHOWN_PX` long, with a numbered box around each line."""
+    colour_picture = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
+    scale = min(1.0, MAX_SHOWN_PX / max(picture.shape[:2]))
+    drawn = cv2.resize(colour_picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    drawn = np.ascontiguousarray(drawn)
+    for number, line in enumerate(lines, start=1):
+        red, green, blue = bytes.fromhex(colour_of(line.confidence)[1:])
+        corners = np.round(np.asarray(line.box) * scale).astype(np.int32)
+        cv2.polylines(drawn, [corners], True, (red, green, blue), 2, cv2.LINE_AA)
+        x, y = corners[0].tolist()
+        place = (max(0, x), max(12, y - 3))
+        cv2.putText(drawn, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (red, green, blue))
+    return drawn.astype(np.uint8)
+
+
+def colour_of(confidence: float) -> str:
+    """Green, orange or red."""
+    kind = "sure" if confidence >= SURE else "doubtful" if confidence >= UNSURE else "unsure"
+    return COLOURS[kind]
+
+
+def lines_table(lines: Sequence[PageLine]) -> str:
+    """Number, text and confidence of each line as an HTML table; '' for no lines."""
+    rows = "".join(
+        f"<tr><td>{number}</td><td><b>{html.escape(line.text) or '∅'}</b></td>"
+        f'<td style="color:{colour_of(line.confidence)}">{line.confidence:.1%}</td></tr>'
+        for number, line in enumerate(lines, start=1)
+    )
+    head = "<tr><th>#</th><th>text</th><th>confidence</th></tr>"
+    return f"<table>{head}{rows}</table>" if rows else ""
+
+
+class RecognitionDemo:
+    """Upload a picture, see its lines: boxes, texts, confidences.
+
+    `state` is what is shown, `view` the widget; `read` changes both and needs no browser.
+    """
+
+    def __init__(self, reader: PageReader) -> None:
+        self.reader = reader
+        self.state = DemoState()
+        self.upload = ipywidgets.FileUpload(
+            accept="image/*",
+            multiple=False,
+            description="Upload a picture",
+            layout={"width": "auto", "align_self": "flex-start"},
+        )
+        self.message = ipywidgets.HTML()
+        self.picture = ipywidgets.Image(format="png", layout={"max_width": "60%"})
+        self.table = ipywidgets.HTML()
+        both = ipywidgets.HBox([self.picture, self.table], layout={"align_items": "flex-start"})
+        self.view = ipywidgets.VBox([self.upload, self.message, both])
+        self.upload.observe(self._on_upload, names="value")
+        self.show(self.state)
+
+    def read(self, content: bytes, name: str) -> None:
+        """Read a picture file's content and show it."""
+        self.message.value = f"Reading {html.escape(name)} …"
+        self.show(read_picture(self.reader, content, name))
+
+    def show(self, state: DemoState) -> None:
+        """Bring the view in line with a state."""
+        self.state = state
+        style = f' style="color:{COLOURS["unsure"]}"' if state.error else ""
+        self.message.value = f"<p{style}>{html.escape(state.message)}</p>"
+        self.table.value = lines_table(state.lines)
+        has_picture = state.picture is not None
+        self.picture.layout.display = None if has_picture else "none"
+        if state.picture is not None:
+            self.picture.value = _png(draw_boxes(state.picture, state.lines))
+
+    def _on_upload(self, change: dict) -> None:
+        if change["new"]:
+            file = change["new"][0]
+            self.read(bytes(file["content"]), file["name"])
+            self.upload.value = ()  # else the same file could not be chosen again
+
+
+class TrainingMonitor:
+    """Watches `train`: a line per epoch, and where a browser looks on, a bar and live curves.
+
+    After epochs 1, 2, 4, 8, … it reads a few lines with the network as it is then.
+    """
+
+    def __init__(self, config: TrainConfig, samples: Sequence[Line]) -> None:
+        self.config = config
+        self.samples = samples
+        self.history: list[EpochResult] = []
+        self.readings: dict[int, list[str]] = {}
+        """Epoch → reading of each sample."""
+        self.bar = DisplayHandle()
+        self.curves = DisplayHandle()
+        self.shown_share = -1.0
+        self.drawn_at = 0.0
+
+    def on_batch(self, share: float) -> None:
+        """Move the bar; `share` of the run is done, 0 to 1."""
+        if self.shown_share < 0:
+            self.bar.display(_progress_bar(share))
+            self.shown_share = share
+        if share - self.shown_share >= 0.01 or share >= 1:
+            self.bar.update(_progress_bar(share))
+            self.shown_share = share
+
+    def on_epoch(self, result: EpochResult) -> None:
+        """Print the epoch; now and then redraw the curves and read the samples."""
+        self.history.append(result)
+        print(result.line(self.config.epochs), flush=True)
+        if result.epoch & (result.epoch - 1) == 0:
+            self._read_samples(result.epoch)
+        if len(self.history) == 1:
+            self.curves.display(plot_history(self.history))
+        elif time.monotonic() - self.drawn_at > SECONDS_BETWEEN_CURVES:
+            self.curves.update(plot_history(self.history))
+        else:
+            return
+        self.drawn_at = time.monotonic()
+
+    def finish(self) -> None:
+        """Draw the whole history and read the samples with the last epoch's network."""
+        self.curves.update(plot_history(self.history))
+        self._read_samples(self.history[-1].epoch)
+
+    def plot_readings(self) -> Plot:
+        """The samples with what was read on them, epoch by epoch."""
+        images = [read_image(line.image) for line in self.samples]
+        texts = [line.text for line in self.samples]
+        return plot_readings_over_epochs(images, texts, self.readings)
+
+    def _read_samples(self, epoch: int) -> None:
+        recognizer = Recognizer.load(self.config.output_dir / "last.safetensors")
+        readings = recognizer.read_lines([line.image for line in self.samples])
+        self.readings[epoch] = [reading.text for reading in readings]
+
+
+def _progress_bar(share: float) -> HTML:
+    return HTML(f'<progress value="{share:.2f}" max="1"></progress> {100 * share:.0f} %')
+
+
+def _png(image: UInt8Image) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG")
+    return content.getvalue()

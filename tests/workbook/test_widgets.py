@@ -1,0 +1,372 @@
+"""The recognition demo and the training monitor: state, view, and once a real JupyterLab."""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.request import urlopen
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from crnnkit.dataset.index import Line
+from crnnkit.errors import ImageError
+from crnnkit.finetuning.config import EpochResult, TrainConfig
+from crnnkit.preprocessing.images import read_image, write_image
+from crnnkit.serving.recognizer import LineReading, PageLine
+from crnnkit.workbook import widgets
+from crnnkit.workbook.widgets import (
+    COLOURS,
+    MAX_SHOWN_PX,
+    DemoState,
+    RecognitionDemo,
+    TrainingMonitor,
+    colour_of,
+    draw_boxes,
+    lines_table,
+    read_picture,
+)
+
+
+def box(left: int, top: int, right: int, bottom: int) -> np.ndarray:
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
+
+
+LINES = [
+    PageLine("GL-2024-03-001-A", 0.987, box(10, 10, 110, 30)),
+    PageLine("<b>&", 0.6, box(10, 40, 110, 60)),
+    PageLine("", 0.3, box(10, 70, 110, 90)),
+]
+
+
+class FakeReader:
+    """Reads `lines` on every picture."""
+
+    def __init__(self, lines=LINES):
+        self.lines = lines
+
+    def read_page(self, source):
+        read_image(source)
+        return self.lines
+
+
+def png(width: int = 120, height: int = 100) -> bytes:
+    content = io.BytesIO()
+    Image.new("L", (width, height), 255).save(content, "PNG")
+    return content.getvalue()
+
+
+def decoded(demo: RecognitionDemo) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(demo.picture.value)))
+
+
+def chosen(*files: tuple[str, bytes]) -> tuple[dict, ...]:
+    """Files as ipywidgets hands them over after the file dialog."""
+    now = datetime.now(UTC)
+    return tuple(
+        {
+            "name": name,
+            "type": "image/png",
+            "size": len(content),
+            "content": memoryview(content),
+            "last_modified": now,
+        }
+        for name, content in files
+    )
+
+
+# ---------------------------------------------------------------- state
+
+
+def test_a_picture_becomes_a_state_with_its_lines():
+    state = read_picture(FakeReader(), png(), "页.png")
+    assert state.picture.shape == (100, 120)
+    assert state.lines == tuple(LINES)
+    assert state.message == "页.png: 3 lines"
+
+
+def test_an_unreadable_file_becomes_a_state_that_says_why():
+    state = read_picture(FakeReader(), b"no picture", "notes.txt")
+    assert state.message.startswith(
+        "notes.txt: picture of 10 bytes: not a picture that can be read"
+    )
+    assert (state.picture, state.lines) == (None, ())
+
+
+def test_a_failure_of_the_recogniser_itself_is_no_unreadable_file():
+    class Broken:
+        def read_page(self, source):
+            raise ImageError("a fault of ours")
+
+    with pytest.raises(ImageError, match="a fault of ours"):
+        read_picture(Broken(), png(), "a.png")
+
+
+def test_a_page_without_text_says_so():
+    assert read_picture(FakeReader([]), png(), "a.png").message == "a.png: no text line found."
+
+
+@pytest.mark.parametrize(
+    ("confidence", "kind"),
+    [(1.0, "sure"), (0.9, "sure"), (0.899, "doubtful"), (0.5, "doubtful"), (0.499, "unsure")],
+)
+def test_the_colour_tells_the_confidence(confidence, kind):
+    assert colour_of(confidence) == COLOURS[kind]
+
+
+def test_the_table_shows_texts_as_they_are_and_confidences():
+    table = lines_table(LINES)
+    assert table.count("<tr>") == 4
+    assert "GL-2024-03-001-A" in table
+    assert "&lt;b&gt;&amp;" in table
+    assert "<b>&" not in table.replace("<b>&lt;", "")
+    assert f'<td style="color:{COLOURS["sure"]}">98.7%</td>' in table
+    assert "<b>∅</b>" in table
+
+
+def test_no_lines_make_no_table():
+    assert lines_table([]) == ""
+
+
+# ---------------------------------------------------------------- boxes
+
+
+def colours_at(drawn: np.ndarray, x: int, y: int) -> str:
+    return "#" + bytes(drawn[y, x].tolist()).hex()
+
+
+@pytest.mark.parametrize("shape", [(100, 120), (100, 120, 3)])
+def test_each_line_gets_a_box_in_the_colour_of_its_confidence(shape):
+    picture = np.full(shape, 255, np.uint8)
+    drawn = draw_boxes(picture, LINES)
+    assert drawn.shape == (100, 120, 3)
+    for line, kind in zip(LINES, ("sure", "doubtful", "unsure"), strict=True):
+        assert colours_at(drawn, 60, int(line.box[0][1])) == COLOURS[kind]
+    assert colours_at(drawn, 60, 20) == "#ffffff"
+    assert picture.min() == 255, "the picture itself must stay as it is"
+
+
+def test_a_large_page_is_shown_smaller_and_its_boxes_with_it():
+    page = np.full((2 * MAX_SHOWN_PX, 400), 255, np.uint8)
+    drawn = draw_boxes(page, [PageLine("A", 0.2, box(100, 1000, 300, 1200))])
+    assert drawn.shape == (MAX_SHOWN_PX, 200, 3)
+    assert colours_at(drawn, 100, 500) == COLOURS["unsure"]
+
+
+# ---------------------------------------------------------------- view
+
+
+def test_an_upload_is_read_and_shown():
+    demo = RecognitionDemo(FakeReader())
+    assert demo.picture.layout.display == "none"
+    assert "Upload a picture" in demo.message.value
+    demo.upload.value = chosen(("页.png", png()))
+    assert demo.state.lines == tuple(LINES)
+    assert "页.png: 3 lines" in demo.message.value
+    assert demo.table.value == lines_table(LINES)
+    assert demo.picture.layout.display is None
+    assert decoded(demo).shape == (100, 120, 3)
+
+
+def test_the_same_file_can_be_uploaded_again():
+    demo = RecognitionDemo(FakeReader())
+    demo.upload.value = chosen(("a.png", png()))
+    assert demo.upload.value == ()
+    assert demo.state.name == "a.png"
+
+
+def test_an_error_replaces_the_former_result():
+    demo = RecognitionDemo(FakeReader())
+    demo.read(png(), "a.png")
+    demo.read(b"<script>", "<b>.png")
+    assert COLOURS["unsure"] in demo.message.value
+    assert "&lt;b&gt;.png: picture of 8 bytes" in demo.message.value
+    assert demo.table.value == ""
+    assert demo.picture.layout.display == "none"
+    demo.read(png(), "a.png")
+    assert demo.picture.layout.display is None
+    assert COLOURS["unsure"] not in demo.message.value
+
+
+def test_a_state_can_be_shown_without_reading():
+    demo = RecognitionDemo(FakeReader())
+    demo.show(DemoState("b.png", np.zeros((5, 9), np.uint8), (LINES[0],)))
+    assert "b.png: 1 line" in demo.message.value
+
+
+# ---------------------------------------------------------------- training watched
+
+EPOCH = EpochResult(1, 2.0, 0.9, 1.9, 0.8, 0.1, 1e-3, 100.0, 3.0)
+
+
+class FakeRecognizer:
+    """Each loading reads one character more."""
+
+    def __init__(self):
+        self.num_loaded = 0
+
+    def load(self, path):
+        self.path = path
+        self.num_loaded += 1
+        return self
+
+    def read_lines(self, sources):
+        assert all(Path(source).is_file() for source in sources)
+        return [LineReading("GL-2024"[: self.num_loaded], 0.9, (), ()) for _ in sources]
+
+
+@pytest.fixture
+def monitor(tmp_path, monkeypatch):
+    monkeypatch.setattr(widgets, "Recognizer", FakeRecognizer())
+    write_image(tmp_path / "a.png", np.full((32, 90), 255, np.uint8))
+    config = TrainConfig(Path("train.txt"), Path("val.txt"), tmp_path, epochs=9)
+    return TrainingMonitor(config, [Line(tmp_path / "a.png", "GL-2024", 1)])
+
+
+def test_each_epoch_prints_one_plain_line(monitor, capsys):
+    for epoch in (1, 2, 3):
+        monitor.on_epoch(replace(EPOCH, epoch=epoch))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Epoch")]
+    assert lines == [replace(EPOCH, epoch=epoch).line(9) for epoch in (1, 2, 3)]
+
+
+def test_the_samples_are_read_after_epochs_1_2_4_and_the_last(monitor, tmp_path):
+    for epoch in range(1, 7):
+        monitor.on_epoch(replace(EPOCH, epoch=epoch))
+    monitor.finish()
+    assert monitor.readings == {1: ["G"], 2: ["GL"], 4: ["GL-"], 6: ["GL-2"]}
+    assert widgets.Recognizer.path == tmp_path / "last.safetensors"
+    assert monitor.plot_readings()._repr_png_().startswith(b"\x89PNG")
+
+
+def test_the_bar_moves_by_hundredths_and_arrives(monitor, monkeypatch):
+    shown = []
+    monkeypatch.setattr(monitor.bar, "display", lambda bar: shown.append(bar.data))
+    monkeypatch.setattr(monitor.bar, "update", lambda bar: shown.append(bar.data))
+    for step in range(1001):
+        monitor.on_batch(step / 1000)
+    assert 95 <= len(shown) <= 101
+    assert shown[0].endswith("</progress> 0 %")
+    assert shown[-1].endswith("</progress> 100 %")
+
+
+def test_curves_are_drawn_at_intervals_and_at_the_end(monitor, monkeypatch):
+    num_epochs_drawn = []
+    monkeypatch.setattr(
+        widgets, "plot_history", lambda history: num_epochs_drawn.append(len(history))
+    )
+    clock = iter([0.0, 5.0, 11.0, 11.0, 12.0])
+    monkeypatch.setattr(widgets.time, "monotonic", lambda: next(clock))
+    for epoch in (1, 2, 3, 4):
+        monitor.on_epoch(replace(EPOCH, epoch=epoch))
+    monitor.finish()
+    assert num_epochs_drawn == [1, 3, 4]
+
+
+# ---------------------------------------------------------------- a real JupyterLab
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DEMO = """
+    import numpy as np
+    from crnnkit.preprocessing.images import read_image
+    from crnnkit.preprocessing.lines import find_lines
+    from crnnkit.serving.recognizer import PageLine
+    from crnnkit.workbook.widgets import RecognitionDemo
+
+    class Reader:
+        def read_page(self, source):
+            return [PageLine("设备编号", 0.9876, quad) for quad in find_lines(read_image(source))]
+
+    RecognitionDemo(Reader()).view
+"""
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A JupyterLab on a folder with one notebook; gives its address."""
+    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    cell = nbformat.v4.new_code_cell(textwrap.dedent(DEMO).strip())
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
+    nbformat.write(notebook, tmp_path / "demo.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = {
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": port,
+        "ServerApp.root_dir": tmp_path,
+        "ServerApp.allow_root": True,
+        "IdentityProvider.token": "test",
+        "LabApp.news_url": "",
+        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser"]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    places = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    with (tmp_path / "lab.log").open("wb") as log:
+        server = subprocess.Popen(command, env=os.environ | places, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(f"{address}/api?token=test", server, tmp_path / "lab.log")
+        yield f"{address}/lab/tree/demo.ipynb?token=test"
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+    for _ in range(120):
+        assert server.poll() is None, log.read_text()
+        try:
+            urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(log.read_text())
+
+
+@pytest.mark.browser
+def test_the_demo_reads_an_upload_in_a_real_jupyterlab(lab, tmp_path, make_line):
+    if CHROMIUM is None:
+        pytest.skip("not run: no Chromium")
+    from playwright.sync_api import expect, sync_playwright
+
+    page_picture = np.full((300, 500), 255, np.uint8)
+    for top in (40, 140):
+        line = make_line("GL-2024-03-001-A", height=40)
+        page_picture[top : top + 40, 30 : 30 + line.shape[1]] = line
+    write_image(tmp_path / "页面.png", page_picture)
+    (tmp_path / "notes.txt").write_text("no picture")
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        page.goto(lab)
+        page.locator(".jp-CodeCell .cm-content").click()
+        page.keyboard.press("Shift+Enter")
+        upload = page.get_by_role("button", name="Upload a picture")
+        for name in ("页面.png", "notes.txt"):
+            with page.expect_file_chooser() as dialog:
+                upload.click()
+            dialog.value.set_files(tmp_path / name)
+            if name == "页面.png":
+                expect(page.get_by_text("页面.png: 2 lines")).to_be_visible()
+                expect(page.get_by_role("cell", name="设备编号")).to_have_count(2)
+                expect(page.get_by_role("cell", name="98.8%")).to_have_count(2)
+                picture = page.locator("img.jupyter-widgets")
+                expect(picture).to_be_visible()
+                assert picture.evaluate("image => image.naturalWidth") == 500
+        expect(page.get_by_text("notes.txt: picture of 10 bytes: not a picture")).to_be_visible()
+        expect(page.get_by_role("cell", name="设备编号")).to_have_count(0)
+        browser.close()
