@@ -59,6 +59,17 @@ def project_root() -> Path:
     )
 
 
+def enter_project() -> Path:
+    """Make the project root the working directory, so that plain paths mean the same everywhere.
+
+    A notebook begins with this: JupyterLab starts it in notebooks/, papermill in the folder that
+    one happens to stand in.
+    """
+    root = project_root()
+    os.chdir(root)
+    return root
+
+
 def resolve_path(path: str | Path) -> Path:
     """Absolute path; a relative one starts at the project root, wherever the process runs."""
     expanded = Path(path).expanduser()

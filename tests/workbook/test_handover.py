@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,11 @@ def test_relative_paths_start_at_the_project_root_from_any_working_directory(pro
     assert handover.resolve_path("../x.txt") == project.parent / "x.txt"
     monkeypatch.chdir(project)
     assert handover.resolve_path("data/x.txt") == project / "data" / "x.txt"
+
+
+def test_a_notebook_can_make_the_root_its_working_directory(project):
+    assert handover.enter_project() == project
+    assert Path.cwd() == project
 
 
 def test_absolute_and_home_paths_stay(project, monkeypatch):
