@@ -1,0 +1,309 @@
+"""The index file of a data set, `image path<TAB>text` per line: read, write, split."""
+
+import filecmp
+import operator
+import os
+import random
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from crnnkit.errors import ConfigError, DatasetError
+from crnnkit.vocab import INVISIBLE_CATEGORIES, normalize_text
+
+MAX_SHOWN = 20
+"""Faults that a message spells out; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A labelled text line."""
+
+    image: Path
+    """Absolute path of the picture, symbolic links resolved."""
+    text: str
+    """What is printed, as `normalize_text` leaves it."""
+    line_number: int
+    """Line of the index file, from 1."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a data set, and where."""
+
+    severity: Literal["error", "warning"]
+    """An error stops training; a warning is repaired on reading, or only worth knowing."""
+    code: str
+    file: Path
+    line_number: int
+    """From 1; 0 = the file as a whole."""
+    value: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """`file:line: code: message. remedy`."""
+        where = f"{self.file}:{self.line_number}" if self.line_number else f"{self.file}"
+        return f"{where}: {self.code}: {self.message}. {self.remedy}"
+
+
+@dataclass(frozen=True)
+class ParsedIndex:
+    """The lines of an index file that are without error, and all faults of the file."""
+
+    lines: tuple[Line, ...]
+    faults: tuple[Fault, ...]
+
+
+def read_index(path: str | Path) -> list[Line]:
+    """Read an index file: UTF-8, one `image path<TAB>text` per line.
+
+    Only the first tab separates. A picture's path is relative to the index file or, where
+    nothing lies there, to the working directory. A byte-order mark, CRLF, odd spaces and
+    invisible characters are repaired; `crnnkit doctor` tells where.
+
+    Raises:
+        DatasetError: naming the first 20 faulty lines and the number of all.
+    """
+    parsed = parse_index(path)
+    raise_if_errors(parsed.faults)
+    return list(parsed.lines)
+
+
+def raise_if_errors(faults: Iterable[Fault]) -> None:
+    """Raise one DatasetError for all faults that are errors, if there are any."""
+    errors = [fault for fault in faults if fault.severity == "error"]
+    if errors:
+        raise DatasetError(f"{count_of(len(errors), 'error')} in the data:\n{list_faults(errors)}")
+
+
+def list_faults(faults: Sequence[Fault]) -> str:
+    """The first `MAX_SHOWN` faults, one per line, and the number of the others."""
+    shown = [str(fault) for fault in faults[:MAX_SHOWN]]
+    if len(faults) > MAX_SHOWN:
+        shown.append(f"… and {len(faults) - MAX_SHOWN} more")
+    return "\n".join(shown)
+
+
+def count_of(number: int, noun: str) -> str:
+    """`1 line`, `2 lines`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def parse_index(path: str | Path) -> ParsedIndex:
+    """Read an index file as `read_index` does, but return its faults instead of raising them."""
+    parser = _Parser(Path(path))
+    parser.parse()
+    return ParsedIndex(tuple(parser.lines), tuple(parser.faults))
+
+
+@dataclass
+class _Parser:
+    """State of parsing one file: where it lies, what was found so far."""
+
+    file: Path
+    lines: list[Line] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    seen: dict[Path, int] = field(default_factory=dict)
+    """Picture → line number of its first occurrence."""
+
+    def __post_init__(self) -> None:
+        self.folder = self.file.parent.resolve()
+        self.working_folder = Path.cwd().resolve()
+
+    def parse(self) -> None:
+        try:
+            content = self.file.read_bytes()
+        except OSError as error:
+            remedy = "Check the path; notebook 02_dataset writes index files."
+            self.error("unreadable_index", 0, "", f"cannot be read: {error.strerror}", remedy)
+            return
+        if content.startswith(b"\xef\xbb\xbf"):
+            content = content[3:]
+            self.warning("bom", 0, "U+FEFF", "starts with a byte-order mark")
+        rows = content.removesuffix(b"\n").split(b"\n") if content else []
+        num_crlf = sum(row.endswith(b"\r") for row in rows)
+        if num_crlf:
+            message = f"{count_of(num_crlf, 'line')} with Windows line ends"
+            self.warning("crlf", 0, "\\r\\n", message)
+        for number, row in enumerate(rows, start=1):
+            self.parse_row(number, row.removesuffix(b"\r"))
+        if not self.lines and all(fault.severity == "warning" for fault in self.faults):
+            remedy = "Write one `image path<TAB>text` per line."
+            self.error("no_lines", 0, "", "holds no lines", remedy)
+
+    def parse_row(self, number: int, row: bytes) -> None:
+        try:
+            decoded = row.decode("utf-8")
+        except UnicodeDecodeError as error:
+            message = f"byte {row[error.start]:#04x} at column {error.start + 1} is not UTF-8"
+            self.error("not_utf8", number, repr(row[:80]), message, "Save the file as UTF-8.")
+            return
+        if not decoded.strip(" "):
+            self.warning("blank_line", number, decoded, "the line is blank and skipped")
+            return
+        name, tab, raw_text = decoded.partition("\t")
+        if not tab:
+            remedy = "Write `image path<TAB>text`, with a real tab."
+            self.error("missing_tab", number, decoded, f"no tab in {_shown(decoded)}", remedy)
+            return
+        image = self.find_image(number, name)
+        text = self.check_text(number, raw_text)
+        if image is None or not text:
+            return
+        if image in self.seen:
+            message = f"image {name!r} is already listed on line {self.seen[image]}"
+            self.error("duplicate_path", number, name, message, "Keep one of the two lines.")
+            return
+        self.seen[image] = number
+        self.lines.append(Line(image, text, number))
+
+    def find_image(self, number: int, name: str) -> Path | None:
+        found = self.candidates(name)
+        if not found and "\\" in name:
+            found = self.candidates(name.replace("\\", "/"))
+            if found:
+                self.warning("backslash", number, name, f"path {name!r} has Windows separators")
+        if not found:
+            places = " or ".join(dict.fromkeys(map(str, (self.folder, self.working_folder))))
+            message = f"no file {_shown(name)} under {places}"
+            remedy = "Correct the path (relative to the index file) or add the picture."
+            self.error("missing_image", number, name, message, remedy)
+            return None
+        if len(found) == 2 and not filecmp.cmp(found[0], found[1], shallow=False):
+            message = f"image {name!r} is two different files, {found[0]} and {found[1]}"
+            remedy = "Remove or rename one, or write the absolute path."
+            self.error("ambiguous_path", number, name, message, remedy)
+            return None
+        return found[0]
+
+    def candidates(self, name: str) -> list[Path]:
+        """Files that `name` may mean: beside the index, then in the working directory."""
+        folders = dict.fromkeys((self.folder, self.working_folder))
+        # os.path.isfile answers False where Path.is_file raises: names too long, NUL bytes
+        paths = [path for f in folders if os.path.isfile(path := os.path.join(f, name))]
+        return list(dict.fromkeys(Path(os.path.realpath(path)) for path in paths))
+
+    def check_text(self, number: int, raw_text: str) -> str:
+        text = normalize_text(raw_text)
+        if not text:
+            remedy = "Label the line or remove it."
+            self.error("empty_text", number, raw_text, "no text after the tab", remedy)
+        elif text != raw_text:
+            for code, what in _repairs(raw_text).items():
+                self.warning(code, number, raw_text, f"text {_shown(raw_text)} {what}")
+        return text
+
+    def error(self, code: str, number: int, value: str, message: str, remedy: str) -> None:
+        self.faults.append(Fault("error", code, self.file, number, value, message, remedy))
+
+    def warning(self, code: str, number: int, value: str, message: str) -> None:
+        remedy = "Repaired on reading."
+        self.faults.append(Fault("warning", code, self.file, number, value, message, remedy))
+
+
+def _repairs(raw_text: str) -> dict[str, str]:
+    """What `normalize_text` mends in a text: code → description."""
+    odd = {c for c in raw_text if c != " " and (c == "\t" or unicodedata.category(c) == "Zs")}
+    invisible = {
+        c for c in raw_text if c != "\t" and unicodedata.category(c) in INVISIBLE_CATEGORIES
+    }
+    repairs = {}
+    if odd:
+        repairs["odd_space"] = f"has spaces other than U+0020: {_code_points(odd)}"
+    if invisible:
+        repairs["invisible"] = f"has characters that no picture shows: {_code_points(invisible)}"
+    if not unicodedata.is_normalized("NFC", raw_text):
+        repairs["not_nfc"] = "has letters written apart from their accents (not NFC)"
+    if raw_text != raw_text.strip():
+        repairs["outer_space"] = "begins or ends with space"
+    return repairs
+
+
+def _code_points(characters: Iterable[str]) -> str:
+    return " ".join(f"U+{ord(c):04X}" for c in sorted(characters))
+
+
+def _shown(value: str) -> str:
+    """A value quoted, cut to a length that a terminal bears."""
+    return repr(value if len(value) <= 80 else value[:79] + "…")
+
+
+def write_index(path: str | Path, lines: Sequence[Line]) -> None:
+    """Write an index file, pictures relative to it; it appears whole or not at all.
+
+    Raises:
+        DatasetError: naming the lines that would not come back as they are: texts empty or
+            not normalised, paths with a tab or a line break.
+    """
+    path = Path(path)
+    folder = path.parent.resolve()
+    rows = [(_relative(line.image, folder), line.text) for line in lines]
+    faults = [
+        f"{path}:{number}: {name!r}, {text!r}"
+        for number, (name, text) in enumerate(rows, start=1)
+        if not text or normalize_text(text) != text or set(name) & set("\t\r\n")
+    ]
+    if faults:
+        raise DatasetError(
+            "\n".join(faults[:MAX_SHOWN]) + f"\n{count_of(len(faults), 'line')} cannot be written. "
+            "Normalise the texts (normalize_text); rename pictures with tabs or line breaks."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    content = "".join(f"{name}\t{text}\n" for name, text in rows)
+    partial.write_text(content, encoding="utf-8", newline="\n")
+    os.replace(partial, path)
+
+
+def _relative(image: Path, folder: Path) -> str:
+    """Path from `folder` with forward slashes; absolute where none leads there."""
+    try:
+        return Path(os.path.relpath(image.resolve(), folder)).as_posix()
+    except ValueError:  # another drive of Windows
+        return image.resolve().as_posix()
+
+
+def split_lines(
+    lines: Sequence[Line],
+    fractions: Mapping[str, float],
+    seed: int,
+    group_of: Callable[[Line], str] = operator.attrgetter("text"),
+) -> dict[str, list[Line]]:
+    """Deal lines out to splits; lines of one group stay together.
+
+    Groups come in an order drawn from `seed`, each goes where most lines are still due. A split
+    misses its fraction by at most about the largest group. The order of `lines` is kept.
+
+    Args:
+        fractions: split → share of the lines; the shares sum to 1.
+        group_of: what must not lie in two splits: by default equal texts; or a document, a day.
+
+    Raises:
+        ConfigError: if the fractions are not positive or do not sum to 1.
+        DatasetError: if a split would stay empty.
+    """
+    if not fractions or min(fractions.values()) <= 0 or abs(sum(fractions.values()) - 1) > 1e-6:
+        raise ConfigError(f"split fractions {dict(fractions)}: must be positive and sum to 1.")
+    sizes: dict[str, int] = {}
+    for line in lines:
+        sizes[group_of(line)] = sizes.get(group_of(line), 0) + 1
+    groups = sorted(sizes)
+    random.Random(seed).shuffle(groups)
+    due = {name: fraction * len(lines) for name, fraction in fractions.items()}
+    split_of: dict[str, str] = {}
+    for group in groups:
+        split_of[group] = max(due, key=due.__getitem__)
+        due[split_of[group]] -= sizes[group]
+    splits: dict[str, list[Line]] = {name: [] for name in fractions}
+    for line in lines:
+        splits[split_of[group_of(line)]].append(line)
+    empty = [name for name, members in splits.items() if not members]
+    if empty:
+        raise DatasetError(
+            f"split of {count_of(len(lines), 'line')} in {count_of(len(groups), 'group')}: "
+            f"nothing left for {', '.join(empty)}. Give more lines or fewer splits."
+        )
+    return splits
