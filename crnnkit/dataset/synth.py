@@ -74,11 +74,17 @@ class Renderer:
             for face, c in zip(chosen, text, strict=True)
         ]
 
+    def can_draw(self, character: str) -> bool:
+        """Whether any face draws the character."""
+        return any(face.draws(character) for face in self._all_faces())
+
+    def _all_faces(self) -> tuple[Face, ...]:
+        return self._cjk.faces + self._latin.faces
+
     def _fallback(self, character: str) -> Face:
-        for pool in (self._cjk, self._latin):
-            for face in pool.faces:
-                if face.draws(character):
-                    return face
+        for face in self._all_faces():
+            if face.draws(character):
+                return face
         raise DatasetError(
             f"renderer: no face draws {character!r} (U+{ord(character):04X}). "
             "Add a font that has it, or leave the character out."
