@@ -51,6 +51,8 @@ class CRNN(nn.Module):
             config.bottleneck, config.lstm_hidden, batch_first=True, bidirectional=True
         )
         self.context = nn.Linear(2 * config.lstm_hidden, config.bottleneck)
+        nn.init.zeros_(self.context.weight)  # the branch starts as if it were not there
+        nn.init.zeros_(self.context.bias)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.bottleneck, vocab_size)
 

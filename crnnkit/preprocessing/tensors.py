@@ -13,6 +13,9 @@ from crnnkit.preprocessing.enhance import enhance, to_gray
 UInt8Image = NDArray[np.uint8]
 FloatLine = NDArray[np.float32]
 
+# Grey levels; keeps the noise of an empty line from being blown up to the size of ink.
+MIN_SPREAD = 4.0
+
 
 @dataclass(frozen=True)
 class LineConfig:
@@ -25,7 +28,7 @@ class LineConfig:
     height: int = 32
     """Height of the network's input, pixels."""
     width_multiple: int = 32
-    """Widths are padded up to a multiple of this, pixels, so that equal widths can share a batch."""
+    """Widths are padded to a multiple of this, pixels: lines of like width can share a batch."""
     max_width: int = 2048
     """Wider lines are squeezed to this, pixels."""
     enhance: tuple[str, ...] = ()
@@ -58,14 +61,14 @@ def line_to_array(image: UInt8Image, config: LineConfig) -> FloatLine:
     """Turn one line picture into the network's input.
 
     Enhance as configured, make grey, scale to the config's height keeping the aspect, pad on
-    the right with the border's own grey to the line's own multiple: what a line becomes never
-    depends on other lines.
+    the right with the border's own grey to the line's own multiple, and measure every pixel
+    against the line's ground. What a line becomes never depends on other lines.
 
     Args:
         image: uint8 (H, W) grey or (H, W, 3) RGB.
 
     Returns:
-        float32 (1, H, W), black = -1, white = 1.
+        float32 (1, H, W), see `gray_to_array`.
 
     Raises:
         ImageError: if the picture is empty or of another type.
@@ -86,19 +89,33 @@ def fit_line(image: UInt8Image, config: LineConfig) -> UInt8Image:
     gray = to_gray(enhance(image, config.enhance))
     width = content_width(gray.shape, config)
     shrinks = gray.shape[0] > config.height
-    scaled = cv2.resize(
-        gray,
-        (width, config.height),
-        # INTER_AREA averages what it drops, INTER_LINEAR would skip thin strokes
-        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-    )
+    # INTER_AREA averages what it drops, INTER_LINEAR would skip thin strokes
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    size = (width, config.height)
+    scaled = np.asarray(cv2.resize(gray, size, interpolation=interpolation), np.uint8)
     missing = line_width(gray.shape, config) - width
     return np.pad(scaled, ((0, 0), (0, missing)), constant_values=_border_gray(scaled))
 
 
 def gray_to_array(gray: UInt8Image) -> FloatLine:
-    """The float half of `line_to_array`: uint8 (H, W) to float32 (1, H, W) in [-1, 1]."""
-    return (gray.astype(np.float32) / 127.5 - 1.0)[np.newaxis]
+    """The float half of `line_to_array`: ground = 0, ink positive, whatever the print's colours.
+
+    The ground is the median grey, the unit the root mean square deviation from it. Ink is the
+    rarer, farther side: where the third moment is negative, ink is dark and the sign is turned.
+    So faint, bold, bright-on-dark and dark-on-bright prints look alike, and the zeros with which
+    convolutions pad look like ground.
+
+    Args:
+        gray: uint8 (H, W).
+
+    Returns:
+        float32 (1, H, W), limited to ±4; ink lies around 2.
+    """
+    deviation = gray.astype(np.float32) - np.float32(np.median(gray))
+    square = deviation * deviation
+    spread = max(float(np.sqrt(square.mean())), MIN_SPREAD)
+    polarity = 1.0 if float((square * deviation).mean()) >= 0 else -1.0
+    return (deviation * (polarity / spread)).clip(-4, 4)[np.newaxis]
 
 
 def _border_gray(gray: UInt8Image) -> int:

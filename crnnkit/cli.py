@@ -1,0 +1,278 @@
+"""The command line: every stage as a command; names may be written with '-' or '_'."""
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+from crnnkit import __version__
+from crnnkit.errors import ConfigError, CrnnKitError, VocabError
+
+# Commands import their stage when they run: the server must start where torch is not installed,
+# and `crnnkit --help` should not wait for it.
+
+app = typer.Typer(
+    help="Adapt a CRNN text recogniser to your own domain.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"token_normalize_func": lambda name: name.replace("_", "-")},
+)
+
+DEFAULT_MODEL = Path("checkpoints/serving.onnx")
+
+ModelPath = Annotated[Path, typer.Option(help="Model file: .onnx or .safetensors.")]
+NumThreads = Annotated[int, typer.Option(help="Threads; 0 = every core.", min=0)]
+
+
+def main() -> None:
+    """Run a command; errors that the user can mend are one message and exit code 1."""
+    try:
+        app()
+    except CrnnKitError as error:
+        sys.exit(f"crnnkit: {error}")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """Adapt a CRNN text recogniser to your own domain."""
+    if show:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    train_data: Annotated[Path, typer.Option(help="Index file of the training lines.")],
+    val_data: Annotated[Path, typer.Option(help="Index file that chooses the best epoch.")],
+    output_dir: Annotated[Path, typer.Option(help="Folder for checkpoints and history.")],
+    vocab_path: Annotated[
+        Path | None, typer.Option(help="Vocabulary; default: base's and data's characters.")
+    ] = None,
+    pretrained_ckpt: Annotated[
+        Path | None, typer.Option(help="Checkpoint to start from; default: random weights.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the data, at most.")] = 60,
+    minutes: Annotated[float, typer.Option(help="Wall-clock budget of training.")] = 10.0,
+    batch_size: Annotated[int, typer.Option(help="Lines per step.")] = 32,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 1,
+    num_threads: NumThreads = 0,
+    enhance: Annotated[
+        list[str] | None, typer.Option(help="Enhancement step for every line; repeatable.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+) -> None:
+    """Train from nothing or from a checkpoint; leaves best.safetensors, best.onnx, history.csv."""
+    from crnnkit.dataset.index import read_index
+    from crnnkit.finetuning.config import EpochResult, TrainConfig
+    from crnnkit.finetuning.trainer import train as run_training
+    from crnnkit.serving.export import export_onnx
+
+    values = locals()
+    settings = {f.name: values[f.name] for f in fields(TrainConfig) if f.name in values}
+    config = TrainConfig(**settings | {"enhance": tuple(enhance or ())})
+    with tqdm(total=1.0, unit="run", bar_format=_TRAINING_BAR, disable=None) as bar:
+
+        def show_epoch(result: EpochResult) -> None:
+            tqdm.write(result.line(epochs), file=sys.stdout)
+            sys.stdout.flush()
+
+        def show_progress(share: float) -> None:
+            bar.update(share - bar.n)
+
+        result = run_training(config, show_epoch, show_progress)
+    if result.vocab_change:
+        print(result.vocab_change)
+    images = [line.image for line in read_index(val_data)]
+    report = export_onnx(result.best_path, output_dir / "best.onnx", images, num_threads or None)
+    print(
+        f"Best epoch {result.best.epoch}: Val CER {result.best.val_cer:.2%}, "
+        f"exact match {result.best.val_exact:.1%}. Wrote {result.best_path}, {report.onnx_path}"
+    )
+
+
+_TRAINING_BAR = "{l_bar}{bar}| {elapsed} < {remaining}"
+
+
+@app.command()
+def evaluate(
+    model_path: ModelPath,
+    test_data: Annotated[Path, typer.Option(help="Index file of the test lines.")],
+    vocab_path: Annotated[
+        Path | None, typer.Option(help="Checked against the model's own, if given.")
+    ] = None,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Folder for report.json, .md and .html.")
+    ] = None,
+    key_field: Annotated[
+        list[str] | None, typer.Option(help="name=pattern of what must be right; repeatable.")
+    ] = None,
+    max_cer: Annotated[float, typer.Option(help="Go-live bar of the CER.")] = 0.05,
+    num_threads: NumThreads = 0,
+) -> None:
+    """Read labelled lines; print accuracy, CER, time and the go-live verdict."""
+    from crnnkit.dataset.index import read_index
+    from crnnkit.evaluation.pages import write_report
+    from crnnkit.evaluation.report import evaluate as read_and_compare
+    from crnnkit.evaluation.report import verdict
+
+    recognizer = _load(model_path, num_threads)
+    if vocab_path is not None:
+        _check_vocab(model_path, recognizer.vocab.charset, vocab_path)
+    lines = read_index(test_data)
+    with tqdm(total=len(lines), unit="line", disable=None) as bar:
+        report = read_and_compare(
+            recognizer,
+            lines,
+            key_fields=_key_fields(key_field or []),
+            progress=lambda done, _: bar.update(done - bar.n),
+        )
+    decision = verdict(report, max_cer)
+    print(f"Accuracy (exact match): {report.score.exact_match:.1%}")
+    print(f"Average CER: {report.score.cer:.1%}")
+    print(f"Inference Time: {report.timing.single_ms:.1f} ms per image")
+    print(decision)
+    if output_dir is not None:
+        print(f"Report: {write_report(output_dir, report, decision=decision).html}")
+
+
+def _check_vocab(model_path: Path, charset: str, vocab_path: Path) -> None:
+    from crnnkit.vocab import Vocab
+
+    if Vocab.load(vocab_path).charset != charset:
+        raise VocabError(
+            f"{vocab_path}: not the vocabulary of {model_path}, which carries its own. "
+            "Leave --vocab-path out, or give the file the model was trained with."
+        )
+
+
+def _key_fields(texts: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    wrong = [text for text, pair in zip(texts, pairs, strict=True) if not all(pair)]
+    if wrong:
+        raise ConfigError(f"key field {wrong[0]!r}: write it as name=pattern.")
+    return {name: pattern for name, _, pattern in pairs}
+
+
+@app.command()
+def export(
+    model_path: Annotated[Path, typer.Option(help="Checkpoint, .safetensors.")],
+    output: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    parity_data: Annotated[
+        Path | None, typer.Option(help="Index file whose lines both must read alike.")
+    ] = None,
+    num_threads: NumThreads = 0,
+) -> None:
+    """Export a checkpoint to ONNX; nothing is written unless both read the same."""
+    from crnnkit.dataset.index import read_index
+    from crnnkit.serving.export import export_onnx
+
+    images = [line.image for line in read_index(parity_data)] if parity_data else []
+    report = export_onnx(model_path, output, images, num_threads or None)
+    print(
+        f"Wrote {report.onnx_path}: logits differ by at most {report.max_logit_difference:.1g}, "
+        f"{report.num_lines} lines read alike"
+    )
+    if report.num_lines:
+        print(f"One line takes {report.torch_ms:.1f} ms in torch, {report.onnx_ms:.1f} ms in ONNX")
+
+
+@app.command()
+def recognize(
+    images: Annotated[list[Path], typer.Argument(help="Pictures of pages or of single lines.")],
+    model_path: ModelPath = DEFAULT_MODEL,
+    num_threads: NumThreads = 0,
+) -> None:
+    """Read pictures; print file, confidence and text of every line, separated by tabs."""
+    recognizer = _load(model_path, num_threads)
+    for image in images:
+        for line in recognizer.read_page(image):
+            print(f"{image}\t{line.confidence:.3f}\t{line.text}")
+
+
+@app.command()
+def serve(
+    model_path: Annotated[
+        Path, typer.Option("--model", "--model-path", help="Model file to serve.")
+    ] = DEFAULT_MODEL,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 5000,
+    threads: Annotated[int, typer.Option(help="Requests answered at once.", min=1)] = 4,
+) -> None:
+    """Serve the web page and POST /api/ocr."""
+    from crnnkit.serving.server import serve as run_server
+
+    run_server(model_path, host, port, threads)
+
+
+@app.command()
+def pipeline(
+    parameters: Annotated[
+        Path | None, typer.Option(help="YAML file of notebook parameters; default: the demo set.")
+    ] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", "--parameter", help="name=value; wins; repeatable.")
+    ] = None,
+    output_dir: Annotated[Path | None, typer.Option(help="Run folder; wins over run_dir.")] = None,
+) -> None:
+    """Run the six notebooks; unknown or mistyped parameters are refused."""
+    from crnnkit.workbook.pipeline import format_result, load_parameters, run_pipeline
+
+    result = run_pipeline(load_parameters(parameters, parameter or []), output_dir)
+    print(format_result(result))
+
+
+@app.command()
+def doctor(
+    index: Annotated[list[Path], typer.Argument(help="Index files, the training set's first.")],
+    vocab_path: Annotated[Path | None, typer.Option(help="Vocabulary to check against.")] = None,
+) -> None:
+    """Find every fault of a data set before training; exit code 1 if there are errors."""
+    from crnnkit.dataset.doctor import examine
+    from crnnkit.preprocessing.tensors import LineConfig
+    from crnnkit.vocab import Vocab
+
+    vocab = Vocab.load(vocab_path) if vocab_path else None
+    splits = {str(path): path for path in index}
+    diagnosis = examine(splits, vocab, LineConfig(), progress=sys.stderr.isatty())
+    print(diagnosis.format())
+    if diagnosis.num_errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def vocab(
+    index: Annotated[list[Path], typer.Argument(help="Index files whose texts are counted.")],
+    output: Annotated[Path | None, typer.Option(help="Write their characters here.")] = None,
+    vocab_path: Annotated[
+        Path | None, typer.Option(help="Show how much of the texts this vocabulary covers.")
+    ] = None,
+) -> None:
+    """Build a vocabulary from index files, or show the coverage of one."""
+    from crnnkit.dataset.index import read_index
+    from crnnkit.vocab import Vocab
+
+    if output is None and vocab_path is None:
+        raise ConfigError("vocab: give --output to build, --vocab-path to check, or both.")
+    texts = [line.text for path in index for line in read_index(path)]
+    if output is not None:
+        built = Vocab.from_texts(texts)
+        built.save(output)
+        print(f"Wrote {output}: {len(built.charset)} characters from {len(texts)} lines")
+    if vocab_path is not None:
+        coverage = Vocab.load(vocab_path).coverage(texts)
+        missing = " ".join(f"{c!r}×{n}" for c, n in coverage.missing.items()) or "none"
+        print(f"{vocab_path}: covers {coverage.fraction:.2%} of the characters; missing: {missing}")
+
+
+def _load(model_path: Path, num_threads: int):  # type: ignore[no-untyped-def]
+    from crnnkit.serving.recognizer import Recognizer
+
+    return Recognizer.load(model_path, num_threads or None)
