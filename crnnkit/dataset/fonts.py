@@ -175,7 +175,8 @@ def _faces_of_file(file: Path) -> list[Face]:
     faces: list[Face] = []
     while True:
         try:
-            font = ImageFont.truetype(str(file), MASTER_PX, index=len(faces))
+            # Not ImageFont.truetype: refused, it would search every font folder for the name.
+            font = ImageFont.FreeTypeFont(str(file), MASTER_PX, index=len(faces))
         except OSError as error:
             if not faces:
                 _log.warning("%s: left out, not a scalable font (%s)", file, error)

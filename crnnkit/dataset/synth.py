@@ -74,6 +74,11 @@ class Renderer:
             for face, c in zip(chosen, text, strict=True)
         ]
 
+    @property
+    def num_faces(self) -> int:
+        """Number of faces that are in use."""
+        return len(self._all_faces())
+
     def can_draw(self, character: str) -> bool:
         """Whether any face draws the character."""
         return any(face.draws(character) for face in self._all_faces())

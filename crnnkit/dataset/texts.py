@@ -119,6 +119,19 @@ class Pattern:
         """Fill every field at random."""
         return _FIELD.sub(lambda match: self._fill(match[1], rng), self.template)
 
+    @property
+    def alphabet(self) -> str:
+        """Every character that a text of this pattern may have, words aside; some may repeat."""
+        characters = _FIELD.sub("", self.template)
+        for body in _FIELD.findall(self.template):
+            if "|" in body:
+                characters += body.replace("|", "")
+            elif body == "letter":
+                characters += _LETTERS
+            elif body != "word":
+                characters += "0123456789"
+        return characters
+
     def _fill(self, body: str, rng: np.random.Generator) -> str:
         if "|" in body:
             choices = body.split("|")

@@ -1,0 +1,174 @@
+"""A rendered data set in the project's format, from a word list, number schemes and fonts."""
+
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from crnnkit.dataset.fonts import find_faces
+from crnnkit.dataset.index import Line, split_lines, write_index
+from crnnkit.dataset.styles import LOOKS, sample_style
+from crnnkit.dataset.synth import Renderer
+from crnnkit.dataset.texts import Lexicon, Pattern, TextSource, mixture, random_string
+from crnnkit.errors import ConfigError, DatasetError
+from crnnkit.preprocessing.images import write_image
+from crnnkit.vocab import Vocab
+
+_LINES_PER_TASK = 50
+
+
+@dataclass(frozen=True)
+class SynthConfig:
+    """What to render; at least one of lexicon, patterns and vocab is needed."""
+
+    out: Path
+    """A folder that does not exist yet, or is empty."""
+    num_lines: int
+    lexicon: Path | None = None
+    """Words, one per line, each with a count if they are not equally frequent."""
+    patterns: tuple[str, ...] = ()
+    """Number schemes, see `texts.Pattern`."""
+    vocab: Path | None = None
+    """A vocabulary file: adds random strings of its characters, so that rare ones occur too."""
+    fonts: tuple[Path, ...] = ()
+    """Font files and folders; empty: the fonts of this system."""
+    looks: tuple[str, ...] = ()
+    """Names from `styles.LOOKS`; empty: all of them, each with its usual share."""
+    val_fraction: float = 0.1
+    """Share of the lines in val.txt; equal texts never stand in both files."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be rendered.
+
+        Raises:
+            ConfigError: naming the field.
+        """
+        if self.num_lines < 2:
+            raise ConfigError(f"synth: num_lines {self.num_lines}: must be 2 or more.")
+        if self.lexicon is None and not self.patterns and self.vocab is None:
+            raise ConfigError("synth: nothing to write. Give a lexicon, patterns or a vocabulary.")
+        unknown = [look for look in self.looks if look not in LOOKS]
+        if unknown:
+            raise ConfigError(f"synth: unknown looks {unknown}. Known: {', '.join(LOOKS)}.")
+
+
+@dataclass(frozen=True)
+class SynthReport:
+    """What was written."""
+
+    out: Path
+    num_train: int
+    num_val: int
+    num_faces: int
+
+
+def synthesize(config: SynthConfig, processes: int | None = None) -> SynthReport:
+    """Render a data set: `train.txt`, `val.txt` and a folder of pictures.
+
+    Line n depends on the seed and n alone, so the number of processes changes nothing.
+    The folder appears whole or not at all.
+
+    Raises:
+        DatasetError: if `out` holds something already, or no font draws a character that is
+            needed; all such characters are named.
+    """
+    if config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
+        raise DatasetError(f"{config.out}: not empty. Remove it or choose another folder.")
+    painter = _Painter(config)
+    painter.check_characters()
+    partial = config.out.with_name(config.out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "images").mkdir(parents=True)
+    try:
+        lines = list(_all_lines(painter, partial, processes or os.cpu_count() or 1))
+        fractions = {"train": 1 - config.val_fraction, "val": config.val_fraction}
+        splits = split_lines(lines, fractions, config.seed)
+        for name, part in splits.items():
+            write_index(partial / f"{name}.txt", part)
+        os.replace(partial, config.out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    sizes = {name: len(part) for name, part in splits.items()}
+    return SynthReport(config.out, sizes["train"], sizes["val"], painter.renderer.num_faces)
+
+
+class _Painter:
+    """Everything a process needs to render line n."""
+
+    def __init__(self, config: SynthConfig) -> None:
+        self.config = config
+        self.renderer = Renderer(find_faces(config.fonts))
+        lexicon = Lexicon.load(config.lexicon) if config.lexicon else None
+        patterns = [Pattern(template, lexicon) for template in config.patterns]
+        sources: list[tuple[float, TextSource]] = [(1.0 / len(patterns), p) for p in patterns]
+        self.alphabet = set("".join(pattern.alphabet for pattern in patterns))
+        if lexicon:
+            sources.append((1.0, lexicon))
+            self.alphabet |= set("".join(lexicon.words))
+        if config.vocab:
+            charset = Vocab.load(config.vocab).charset.replace(" ", "")
+            sources.append((0.5, random_string(charset, (1, 10))))
+            self.alphabet |= set(charset)
+        self.text_source = mixture(sources)
+
+    def check_characters(self) -> None:
+        """Before anything is rendered: a line with a hole would teach a wrong reading."""
+        missing = sorted(c for c in self.alphabet if not self.renderer.can_draw(c))
+        if missing:
+            shown = " ".join(f"{c!r} (U+{ord(c):04X})" for c in missing[:20])
+            raise DatasetError(
+                f"synth: no font draws {len(missing)} of the characters: {shown}. "
+                "Add fonts that have them, or take them out of lexicon, patterns and vocabulary."
+            )
+
+    def write_line(self, number: int, folder: Path) -> Line:
+        """Render line `number` (from 1) into `folder`/images."""
+        rng = np.random.default_rng((self.config.seed, number))
+        looks = self.config.looks
+        style = sample_style(rng, looks[int(rng.integers(len(looks)))] if looks else None)
+        rendered = self.renderer.render_line(self.text_source(rng), rng, style, in_colour=True)
+        path = folder / "images" / f"{number:06}.png"
+        write_image(path, rendered.image)
+        return Line(path.resolve(), rendered.text, number)
+
+
+def _all_lines(painter: _Painter, folder: Path, processes: int) -> Iterator[Line]:
+    """Lines in order, with a progress bar, rendered here or by several processes."""
+    numbers = range(1, painter.config.num_lines + 1)
+    with tqdm(total=len(numbers), unit="line", desc="render") as progress:
+        if processes == 1:
+            for number in numbers:
+                yield painter.write_line(number, folder)
+                progress.update()
+            return
+        tasks = [numbers[i : i + _LINES_PER_TASK] for i in range(0, len(numbers), _LINES_PER_TASK)]
+        # Not fork: threads of the parent (torch, OpenCV) would leave their locks behind.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(
+            processes, context, _start_process, (painter.config, folder)
+        ) as pool:
+            for lines in pool.map(_write_task, tasks):
+                yield from lines
+                progress.update(len(lines))
+
+
+_process_painter: _Painter
+_process_folder: Path
+
+
+def _start_process(config: SynthConfig, folder: Path) -> None:
+    global _process_painter, _process_folder
+    cv2.setNumThreads(1)
+    _process_painter, _process_folder = _Painter(config), folder
+
+
+def _write_task(numbers: Sequence[int]) -> list[Line]:
+    return [_process_painter.write_line(number, _process_folder) for number in numbers]
