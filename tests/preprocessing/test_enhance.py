@@ -1,0 +1,193 @@
+import cv2
+import numpy as np
+import pytest
+
+from crnnkit.errors import ConfigError
+from crnnkit.preprocessing.enhance import (
+    STEPS,
+    denoise,
+    deskew,
+    enhance,
+    estimate_noise,
+    estimate_skew,
+    flatten_light,
+    is_light_on_dark,
+    sharpen,
+    stretch_contrast,
+    to_gray,
+)
+
+
+@pytest.fixture
+def line(make_line) -> np.ndarray:
+    """A clean line, black on white."""
+    return make_line("GL-2024-03-001-A 北京市", height=40)
+
+
+@pytest.fixture
+def page(make_line) -> np.ndarray:
+    """A clean page of six lines."""
+    canvas = np.full((320, 560), 255, np.uint8)
+    for i in range(6):
+        drawn = make_line(f"北京市朝阳区 {i} 建国路北京市朝阳", height=32)
+        canvas[40 + 42 * i : 72 + 42 * i, 40 : 40 + drawn.shape[1]] = drawn
+    return canvas
+
+
+def turned(image: np.ndarray, angle: float) -> np.ndarray:
+    """`image` turned so that its lines fall to the right by `angle` degrees, on white."""
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), -angle, 1)
+    return cv2.warpAffine(image, turn, (width, height), borderValue=(255, 255, 255))
+
+
+def noisy(image: np.ndarray, sigma: float) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, sigma, image.shape)
+    return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+
+
+def mean_difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a.astype(int) - b).mean())
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_step_takes_grey_and_colour_and_changes_only_its_copy(name, channels, line):
+    image = line if channels == 1 else np.dstack([line] * 3)
+    before = image.copy()
+    result = STEPS[name](image)
+    np.testing.assert_array_equal(image, before)
+    assert result.dtype == np.uint8
+    assert result.shape[:2] == image.shape[:2]
+    assert result.ndim == (2 if name == "to_gray" else image.ndim)
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("polarity", ["dark on light", "light on dark"])
+def test_every_step_leaves_clean_text_nearly_as_it_is(name, polarity, line, page):
+    for clean in (line, page):
+        image = clean if polarity == "dark on light" else 255 - clean
+        assert mean_difference(STEPS[name](image), image) < 4
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("value", [0, 90, 255])
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (3, 4), (40, 200)])
+def test_every_step_leaves_blank_pictures_of_any_size_alone(name, value, size):
+    blank = np.full(size, value, np.uint8)
+    np.testing.assert_array_equal(STEPS[name](blank), blank)
+
+
+def test_to_gray_weighs_the_channels_as_red_green_blue():
+    primaries = np.eye(3, dtype=np.uint8)[None] * 255
+    assert to_gray(primaries).tolist() == [[76, 150, 29]]
+
+
+@pytest.mark.parametrize(
+    ("ink", "paper", "expected"),
+    [
+        (0, 255, False),  # print
+        (255, 0, True),  # a dark screen
+        (100, 130, False),  # faded
+        (200, 60, True),
+        (128, 128, False),  # blank
+    ],
+)
+def test_is_light_on_dark(ink, paper, expected, make_line):
+    assert is_light_on_dark(make_line("GL-2024", ink=ink, paper=paper)) is expected
+
+
+def test_stretch_contrast_spreads_faded_text_over_the_whole_range(make_line):
+    faded = make_line("GL-2024-03", ink=110, paper=170)
+    stretched = stretch_contrast(faded)
+    assert (stretched.min(), stretched.max()) == (0, 255)
+    np.testing.assert_array_equal(stretch_contrast(stretched), stretched)
+
+
+def test_stretch_contrast_keeps_the_tint_of_colours():
+    image = np.zeros((10, 10, 3), np.uint8) + np.array([80, 100, 120], np.uint8)
+    image[:5] += 60
+    stretched = stretch_contrast(image).astype(int)
+    assert (stretched[..., 0] < stretched[..., 1]).all()
+    assert (stretched[..., 1] < stretched[..., 2]).any()
+
+
+def test_flatten_light_takes_a_shadow_off_a_page(page):
+    across = np.linspace(0.35, 1, page.shape[1])
+    shadowed = (page * across).astype(np.uint8)
+    flat = flatten_light(shadowed)
+    paper = page == 255
+    assert shadowed[paper].std() > 40
+    assert flat[paper].std() < 8
+    assert mean_difference(flat, page) < 0.2 * mean_difference(shadowed, page)
+
+
+def test_flatten_light_evens_a_dark_screen_too(page):
+    screen = 255 - (page * np.linspace(0.5, 1, page.shape[1])).astype(np.uint8)
+    even = 255 - page
+    assert mean_difference(flatten_light(screen), even) < 0.2 * mean_difference(screen, even)
+
+
+@pytest.mark.parametrize("sigma", [5, 10, 20])
+def test_estimate_noise_finds_the_sigma_that_was_added(sigma, page):
+    grey_page = (page * 0.5 + 60).astype(np.uint8)  # room for noise on both sides
+    assert estimate_noise(grey_page) == 0
+    assert estimate_noise(noisy(grey_page, sigma)) == pytest.approx(sigma, rel=0.15)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_denoise_removes_most_noise_and_keeps_the_strokes(channels, page):
+    clean = page if channels == 1 else np.dstack([page] * 3)
+    clean = (clean * 0.5 + 60).astype(np.uint8)
+    dirty = noisy(clean, 12)
+    assert mean_difference(denoise(dirty), clean) < 0.5 * mean_difference(dirty, clean)
+
+
+def test_denoise_does_not_touch_clean_text(line):
+    np.testing.assert_array_equal(denoise(line), line)
+
+
+def test_sharpen_steepens_blurred_edges(line):
+    blurred = cv2.GaussianBlur(line, (0, 0), 1.5)
+    sharpened = sharpen(blurred)
+    assert mean_difference(sharpened, line) < mean_difference(blurred, line)
+    assert np.abs(np.diff(sharpened.astype(int))).max() > np.abs(np.diff(blurred.astype(int))).max()
+
+
+@pytest.mark.parametrize("angle", [-14, -6.5, -1, 0, 1.5, 4, 13])
+def test_estimate_skew_finds_the_slope(angle, page):
+    for image in (turned(page, angle), 255 - turned(page, angle)):
+        assert estimate_skew(image) == pytest.approx(angle, abs=0.25)
+
+
+def test_estimate_skew_of_noise_and_of_upright_text_is_zero(line, page):
+    for image in (noisy(np.full((100, 200), 128, np.uint8), 30), line, page):
+        assert estimate_skew(image) == 0
+
+
+@pytest.mark.parametrize("angle", [-10, 5])
+def test_deskew_turns_a_page_level_and_cuts_nothing_off(angle, page):
+    sloping = turned(page, angle)
+    level = deskew(sloping)
+    assert estimate_skew(level) == 0
+    assert level.shape[0] > page.shape[0]
+    assert level.shape[1] > page.shape[1]
+    ink = [np.count_nonzero(image < 128) for image in (sloping, level)]
+    assert ink[1] == pytest.approx(ink[0], rel=0.05)
+    assert level.min(axis=0)[[0, -1]].min() > 200  # the new corners are paper
+
+
+def test_enhance_applies_steps_in_the_order_given(line):
+    faded = (line // 4 + 100).astype(np.uint8)
+    expected = sharpen(stretch_contrast(faded))
+    np.testing.assert_array_equal(enhance(faded, ("stretch_contrast", "sharpen")), expected)
+    assert (enhance(faded, ("sharpen", "stretch_contrast")) != expected).any()
+    np.testing.assert_array_equal(enhance(faded, ()), faded)
+
+
+def test_enhance_names_every_unknown_step_and_its_neighbour(line):
+    expected = (
+        r"'strech_contrast' \(did you mean 'stretch_contrast'\?\), 'xyz'\. Known steps: to_gr"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        enhance(line, ["strech_contrast", "sharpen", "xyz"])
