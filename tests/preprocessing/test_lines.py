@@ -1,0 +1,195 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crnnkit.preprocessing.lines import crop_line, find_lines, is_line
+
+TEXTS = ["设备维护记录 2024", "GL-2024-03-001-A", "北京市朝阳区建国路88号", "9g×6袋", "Total 42.00"]
+INK, PAPER = 20, 240
+
+
+class Page:
+    """A page that remembers where its lines were drawn."""
+
+    def __init__(self, make_line, size_hw: tuple[int, int] = (420, 640)) -> None:
+        self.make_line = make_line
+        self.image = np.full(size_hw, PAPER, np.uint8)
+        self.boxes: list[tuple[float, ...]] = []
+
+    def add(self, text: str, x: int, y: int, height: int = 32, *, light: bool = False) -> None:
+        ink, paper = (PAPER, INK) if light else (INK, PAPER)
+        line = self.make_line(text, height=height, ink=ink, paper=paper)
+        self.image[y : y + height, x : x + line.shape[1]] = line
+        rows, columns = np.nonzero(np.abs(line.astype(int) - paper) > 40)
+        box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        self.boxes.append(tuple(np.array(box) + (x, y, x, y)))
+
+    @property
+    def quads(self) -> list[np.ndarray]:
+        return [np.float32([[x, y], [u, y], [u, v], [x, v]]) for x, y, u, v in self.boxes]
+
+
+@pytest.fixture
+def page(make_line) -> Page:
+    """Five lines of different heights."""
+    page = Page(make_line)
+    for i, text in enumerate(TEXTS):
+        page.add(text, x=40 + 15 * i, y=30 + 70 * i, height=48 - 6 * i)
+    return page
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Shared area of two quads ÷ the area that either covers."""
+    a, b = np.float32(a), np.float32(b)
+    shared, _ = cv2.intersectConvexConvex(a, b)
+    return shared / (cv2.contourArea(a) + cv2.contourArea(b) - shared)
+
+
+def assert_found(found: list[np.ndarray], expected: list[np.ndarray], least: float = 0.6) -> None:
+    """Same lines in the same order, each covering what it should."""
+    assert len(found) == len(expected)
+    for i, (quad, true_quad) in enumerate(zip(found, expected, strict=True)):
+        assert iou(quad, true_quad) > least, f"line {i}"
+
+
+def test_lines_are_found_in_reading_order(page):
+    found = find_lines(page.image)
+    assert_found(found, page.quads)
+    assert {(quad.shape, quad.dtype.name) for quad in found} == {((4, 2), "float32")}
+
+
+def test_found_lines_hold_all_the_ink_of_their_text(page):
+    for quad, (left, top, right, bottom) in zip(find_lines(page.image), page.boxes, strict=True):
+        assert quad[0] == pytest.approx(quad.min(axis=0))
+        assert (quad[0] <= (left, top)).all()
+        assert (quad[2] >= (right, bottom)).all()
+
+
+def test_light_text_on_dark_is_found_like_dark_on_light(page):
+    assert_found(find_lines(255 - page.image), page.quads)
+
+
+def test_colour_pages_are_read_too(page):
+    tinted = np.dstack([page.image, page.image, np.full_like(page.image, 200)])
+    assert_found(find_lines(tinted), page.quads)
+
+
+@pytest.mark.parametrize("slope", [0, 5])
+def test_light_text_on_a_dark_bar_is_found_without_the_bar(make_line, slope):
+    page = Page(make_line)
+    page.add("设备维护记录 GL-2024", 40, 30)
+    page.image[120:190, 60:560] = INK
+    page.add("SIMPLIFIED 白字 INVOICE", 90, 140, light=True)
+    page.add("北京市朝阳区建国路88号", 40, 260)
+    image, turn = sloping(page.image, slope)
+    assert_found(find_lines(image), [cv2.transform(quad[None], turn)[0] for quad in page.quads])
+
+
+def test_rules_frames_and_specks_are_no_lines(page):
+    cv2.line(page.image, (20, 90), (620, 92), INK, 2)
+    cv2.rectangle(page.image, (10, 5), (630, 410), INK, 2)
+    for x in range(200, 600, 60):
+        page.image[385:387, x : x + 2] = INK
+    assert_found(find_lines(page.image), page.quads)
+
+
+def test_the_halves_of_a_row_stay_apart_and_words_together(make_line):
+    page = Page(make_line)
+    for y, (left, right) in enumerate((("Total sales", "42.00"), ("Cash paid", "50.00"))):
+        page.add(left, 30, 60 + 50 * y)
+        page.add(right, 450, 60 + 50 * y)
+    assert_found(find_lines(page.image), page.quads)
+
+
+def sloping(image: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """The page falling to the right by `angle` degrees, and the (2, 3) map of its points."""
+    height, width = image.shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), -angle, 0.85)
+    return cv2.warpAffine(image, turn, (width, height), borderValue=PAPER), turn
+
+
+@pytest.mark.parametrize("angle", [-8, -3, 2, 6])
+def test_sloping_lines_get_sloping_quads(angle, page):
+    image, turn = sloping(page.image, angle)
+    expected = [cv2.transform(quad[None], turn)[0] for quad in page.quads]
+    found = find_lines(image)
+    assert_found(found, expected)
+    for quad in found:
+        across, down = quad[1] - quad[0]
+        assert np.degrees(np.arctan2(down, across)) == pytest.approx(angle, abs=1)
+
+
+def test_a_large_page_is_measured_in_its_own_pixels(page):
+    large = cv2.resize(page.image, None, fx=5, fy=5, interpolation=cv2.INTER_CUBIC)
+    assert large.size > 5_000_000
+    assert_found(find_lines(large), [quad * 5 for quad in page.quads])
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_a_blank_page_has_no_lines(value):
+    assert find_lines(np.full((400, 300), value, np.uint8)) == []
+
+
+@pytest.mark.parametrize(
+    ("height", "ink", "paper"),
+    [
+        (15, 0, 255),  # a small screenshot
+        (32, 255, 0),
+        (64, 100, 160),  # faded
+        (200, 0, 255),  # a large photo of one line
+    ],
+)
+def test_a_picture_of_one_line_passes_straight_through(make_line, height, ink, paper):
+    line = make_line("GL-2024-03-001-A 北京市", height=height, ink=ink, paper=paper)
+    assert is_line(line)
+    (quad,) = find_lines(line)
+    width = line.shape[1]
+    assert quad.tolist() == [[0, 0], [width, 0], [width, height], [0, height]]
+    np.testing.assert_array_equal(crop_line(line, quad), line)
+
+
+def test_pages_are_no_lines(page, make_line):
+    assert not is_line(page.image)
+    assert not is_line(np.full((400, 300), 255, np.uint8))
+    two_lines = np.vstack([make_line("GL-2024-03", height=40)] * 2)
+    assert not is_line(two_lines)
+    one_on_a_page = Page(make_line)
+    one_on_a_page.add("北京市朝阳区", 100, 100)
+    assert not is_line(one_on_a_page.image)
+    assert_found(find_lines(one_on_a_page.image), one_on_a_page.quads)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 120), st.integers(1, 120))
+@settings(max_examples=40, deadline=None)
+def test_any_picture_gives_finite_quads_of_some_area(seed, height, width):
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+    for quad in find_lines(noise):
+        assert np.isfinite(quad).all()
+        assert cv2.contourArea(quad) > 0
+        assert crop_line(noise, quad).size > 0
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_crop_line_of_a_level_quad_is_a_slice(channels):
+    image = np.random.default_rng(0).integers(0, 256, (50, 80, 3), dtype=np.uint8)
+    image = image if channels == 3 else image[..., 0].copy()
+    quad = np.array([[10, 20], [70, 20], [70, 45], [10, 45]])
+    np.testing.assert_array_equal(crop_line(image, quad), image[20:45, 10:70])
+
+
+def test_crop_line_sets_a_sloping_line_upright(page):
+    image, turn = sloping(page.image, 7)
+    for quad, (left, top, right, bottom) in zip(page.quads, page.boxes, strict=True):
+        straight = page.image[int(top) : int(bottom), int(left) : int(right)]
+        crop = crop_line(image, cv2.transform(quad[None], turn)[0])
+        crop = cv2.resize(crop, straight.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        assert np.corrcoef(crop.ravel(), straight.ravel())[0, 1] > 0.85
+
+
+def test_crop_line_keeps_what_hangs_over_the_border():
+    image = np.full((20, 30), 77, np.uint8)
+    crop = crop_line(image, np.array([[-5, -5], [40, -5], [40, 30], [-5, 30]]))
+    assert crop.shape == (35, 45)
+    assert (crop == 77).all()
