@@ -1,0 +1,44 @@
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from crnnkit.model.config import ModelConfig, Stage
+from crnnkit.model.crnn import CRNN
+
+TINY = ModelConfig(stages=(Stage(4, (4, 2)), Stage(6, (4, 2), 2)), bottleneck=8, lstm_hidden=5)
+
+
+@pytest.mark.parametrize("width", [1, 8, 9, 31, 32, 100, 321])
+def test_the_network_yields_the_time_steps_that_its_config_tells(width):
+    logits = CRNN(TINY, 7).eval()(torch.zeros(2, 1, 32, width))
+    assert logits.shape == (2, TINY.time_steps(width), 7)
+
+
+def test_a_line_reads_the_same_alone_and_in_a_batch():
+    model = CRNN(TINY, 7).eval()
+    images = torch.randn(5, 1, 32, 64)
+    torch.testing.assert_close(model(images)[2:3], model(images[2:3]))
+
+
+def test_gradients_reach_every_weight():
+    model = CRNN(TINY, 7)
+    torch.nn.init.normal_(model.context.weight)  # it starts at zero and would hide the LSTM
+    model(torch.randn(2, 1, 32, 64)).square().sum().backward()
+    silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert silent == []
+
+
+def test_the_recurrent_branch_starts_as_if_it_were_not_there():
+    model = CRNN(TINY, 7).eval()
+    images = torch.randn(1, 1, 32, 64)
+    without = model.head(torch.relu(model.features(images)))
+    torch.testing.assert_close(model(images), without)
+
+
+def test_a_line_with_the_whole_alphabet_costs_at_most_one_gigaflop():
+    config, hidden = ModelConfig(), ModelConfig().lstm_hidden
+    with FlopCounterMode(display=False) as counter:
+        CRNN(config, 6900).eval()(torch.zeros(1, 1, 32, 320))
+    # the counter knows no LSTM: 2 directions, 4 gates, a multiplication and an addition each
+    lstm = 2 * 2 * config.time_steps(320) * 4 * hidden * (config.bottleneck + hidden)
+    assert counter.get_total_flops() + lstm <= 1.0e9
