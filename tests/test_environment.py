@@ -106,9 +106,8 @@ def test_every_make_target_is_explained_in_both_readmes(target):
         assert f"`make {target}`" in (ROOT / readme).read_text(encoding="utf-8")
 
 
-def test_the_command_answers():
-    done = subprocess.run(
-        [sys.executable, "-m", "crnnkit.cli", "--help"], capture_output=True, text=True
-    )
+def test_the_command_is_installed():
+    command = Path(sys.executable).with_name("crnnkit")
+    done = subprocess.run([command, "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "pipeline" in done.stdout
