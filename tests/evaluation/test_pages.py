@@ -1,0 +1,213 @@
+"""The report's files: they hold the numbers, show any text as it is, and need nothing else."""
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from crnnkit.dataset.index import Line
+from crnnkit.errors import DatasetError
+from crnnkit.evaluation.pages import Piece, mark_differences, write_report
+from crnnkit.evaluation.report import evaluate, verdict
+from crnnkit.finetuning.config import EpochResult
+from crnnkit.preprocessing.images import write_image
+
+
+class Page(HTMLParser):
+    """What a browser would fetch and show."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.tags, self.sources, self.words, self.open = [], [], [], []
+        self.feed(content)
+        self.text = " ".join("".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.sources += [value for name, value in attrs if name in ("src", "href", "srcset")]
+        if tag not in ("img", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+
+def page_of(files):
+    return Page(files.html.read_text(encoding="utf-8"))
+
+
+def epochs(number):
+    return [
+        EpochResult(e, 2 / e, 1 / e, 2.5 / e, 0.9 / e, 1 - 0.9 / e, 1e-3, 250.0, 30.0 * e)
+        for e in range(1, number + 1)
+    ]
+
+
+@pytest.fixture
+def reports(evaluate_texts):
+    """One line mended, one broken, one wrong all along, one right all along."""
+    texts = ["GL-2024", "A10", "北京市", "B20"]
+    before = evaluate_texts(texts, ["GL-2O24", "A10", "北市", "B20"], name="base.onnx")
+    after = evaluate_texts(
+        texts,
+        ["GL-2024", "A1", "北 京", "B20"],
+        confidences=[0.9, 0.6, 0.8, 0.9],
+        name="best.onnx",
+        key_fields={"number": r"[AB]\d+"},
+    )
+    return before, after
+
+
+def test_the_json_holds_every_number_and_line(reports, tmp_path):
+    before, after = reports
+    files = write_report(tmp_path / "run", after, before, epochs(2))
+    content = json.loads(files.json.read_text(encoding="utf-8"))
+    assert content["verdict"]["is_ready"] is False
+    assert content["after"]["cer"] == pytest.approx(3 / 16)
+    assert content["after"]["num_exact"] == 2
+    assert content["after"]["fields"]["number"]["accuracy"] == 0.5
+    assert ["", " ", 1] in content["after"]["confusions"]
+    assert content["before"]["model"] == "base.onnx"
+    assert content["comparison"]["num_broken"] == 1
+    assert [epoch["val_cer"] for epoch in content["history"]] == [0.9, 0.45]
+    line = content["after"]["lines"][1]
+    assert (line["reference"], line["hypothesis"], line["confidence"]) == ("A10", "A1", 0.6)
+    # relative to the report, so that both can move
+    assert line["image"] == "../lines/1.png"
+
+
+def test_the_page_needs_nothing_but_itself(reports, tmp_path):
+    before, after = reports
+    page = page_of(write_report(tmp_path / "run", after, before, epochs(3)))
+    assert page.open == []
+    assert len(page.sources) >= 5
+    assert all(source.startswith("data:image/") for source in page.sources)
+    assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe")]
+    style = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_the_page_shows_the_pictures_of_wrong_lines(reports, tmp_path):
+    page = page_of(write_report(tmp_path / "run", reports[1]))
+    crops = [a for tag, a in page.tags if tag == "img"]
+    # two wrong lines, each among the worst and among the sure
+    assert sorted(crop["alt"] for crop in crops) == ["A10", "A10", "北京市", "北京市"]
+    shown = Image.open(io.BytesIO(base64.b64decode(crops[0]["src"].split(",")[1])))
+    assert shown.size == Image.open(reports[1].lines[2].image).size
+
+
+def test_large_pictures_are_scaled_down(tmp_path, make_line, table_recognizer):
+    path = tmp_path / "0.png"
+    write_image(path, make_line("A" * 20, height=300))
+    report = evaluate(table_recognizer({"0": "B"}), [Line(path, "A" * 20, 1)])
+    page = page_of(write_report(tmp_path, report))
+    crop = next(a["src"] for tag, a in page.tags if tag == "img")
+    width, height = Image.open(io.BytesIO(base64.b64decode(crop.split(",")[1]))).size
+    assert width <= 900
+    assert height <= 64
+
+
+def test_the_page_says_the_verdict_in_words(reports, evaluate_texts, tmp_path):
+    page = page_of(write_report(tmp_path / "bad", reports[1]))
+    assert "Not ready to go live CER 18.75% ≥ 5%" in page.text
+    assert "key field number 50.0% < 95%" in page.text
+    page = page_of(write_report(tmp_path / "good", evaluate_texts(["A"], ["A"])))
+    assert "Ready to go live CER 0.00% < 5%" in page.text
+    assert "Every line is read right." in page.text
+
+
+def test_a_verdict_of_ones_own_is_shown(reports, tmp_path):
+    decision = verdict(reports[1], max_cer=0.2, min_field_accuracy=0.5)
+    page = page_of(write_report(tmp_path, reports[1], decision=decision))
+    assert "Ready to go live CER 18.75% < 20%" in page.text
+
+
+def test_the_page_says_when_fine_tuning_made_it_worse(reports, tmp_path):
+    before, after = reports
+    page = page_of(write_report(tmp_path, after, before))
+    assert "WORSE after than before" in page.text
+    assert ("li", {"class": "worse"}) in page.tags
+    assert "Broken by fine-tuning 1 line right before and wrong now" in page.text
+    assert "Mended by fine-tuning 1 line wrong before and right now" in page.text
+
+
+def test_the_learning_curve_is_a_picture_only_where_there_was_training(reports, tmp_path):
+    def curves(history):
+        page = page_of(write_report(tmp_path, reports[1], history=history))
+        return [a["src"] for tag, a in page.tags if a.get("class") == "curve"]
+
+    assert curves([]) == []
+    (curve,) = curves(epochs(3))
+    assert base64.b64decode(curve.split(",")[1]).lstrip().startswith(b"<?xml")
+
+
+HOSTILE = ['<script>alert("A")</script>', "a|b", "`x` _y_ *z*", "& &amp;", "$1 $2", "[A](B)"]
+
+
+def test_texts_are_shown_as_they_are_never_as_markup(evaluate_texts, tmp_path):
+    files = write_report(tmp_path, evaluate_texts(HOSTILE, ["?"] * len(HOSTILE)))
+    page = page_of(files)
+    assert not [tag for tag, _ in page.tags if tag == "script"]
+    for text in HOSTILE:
+        assert text in [a.get("alt") for tag, a in page.tags if tag == "img"]
+    rows = files.markdown.read_text(encoding="utf-8").splitlines()
+    worst = [row for row in rows if ".png" in row]
+    assert len(worst) == len(HOSTILE)
+    for row in worst:
+        assert len(re.findall(r"(?<!\\)\|", row)) == 5  # four cells
+        assert not re.findall(r"(?<!\\)[`*_<\[$]", row)
+
+
+def test_the_markdown_says_the_verdict_and_the_numbers(reports, tmp_path):
+    before, after = reports
+    text = write_report(tmp_path, after, before).markdown.read_text(encoding="utf-8")
+    assert text.startswith("# best.onnx: not ready: CER 18.75% ≥ 5%")
+    assert "| Lines exactly right | 50.0% (2 of 4) | 50.0% (2 of 4) |" in text
+    assert "| Key field: number | – | 50.0% |" in text
+    assert "| ∅ | ␣ | 1 |" in text
+
+
+def test_a_report_of_a_failure_leaves_nothing_half_written(reports, evaluate_texts, tmp_path):
+    other = evaluate_texts(["Z"], ["Z"])
+    with pytest.raises(DatasetError, match="different lines"):
+        write_report(tmp_path / "run", reports[1], other)
+    assert not (tmp_path / "run").exists()
+    write_report(tmp_path / "run", reports[1])
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == ["report.html", "report.json", "report.md"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "printed", "read"),
+    [
+        ("AB", "AB", [("AB", False)], [("AB", False)]),
+        # a substitution between two right stretches
+        (
+            "G0L",
+            "GOL",
+            [("G", False), ("0", True), ("L", False)],
+            [("G", False), ("O", True), ("L", False)],
+        ),
+        # a character left out, and one too many: the other side has an empty wrong piece
+        ("AB", "A", [("A", False), ("B", True)], [("A", False), ("", True)]),
+        ("A", "AB", [("A", False), ("", True)], [("A", False), ("B", True)]),
+        ("AB", "", [("AB", True)], [("", True)]),
+    ],
+)
+def test_differences_are_marked_in_step(reference, hypothesis, printed, read):
+    expected = ([Piece(*p) for p in printed], [Piece(*p) for p in read])
+    assert mark_differences(reference, hypothesis) == expected
+
+
+def test_a_page_is_the_same_for_the_same_numbers(reports, tmp_path):
+    first = write_report(tmp_path / "a", reports[1], history=epochs(3)).html.read_bytes()
+    assert write_report(tmp_path / "b", reports[1], history=epochs(3)).html.read_bytes() == first
