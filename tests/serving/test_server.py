@@ -1,0 +1,332 @@
+"""What the service answers: to good pictures, to bad ones, and to the order to stop."""
+
+import io
+import json
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from PIL import Image
+from werkzeug.test import TestResponse
+
+from crnnkit.errors import CheckpointError, ConfigError
+from crnnkit.serving import server
+
+WEB = Path(server.__file__).parent / "web"
+
+
+def png(width: int = 90, height: int = 60, *, blank: bool = False) -> bytes:
+    """A picture with ink, or without."""
+    image = np.full((height, width), 255, np.uint8)
+    if not blank:
+        image[10:20, 10:50] = 0
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes that claims 60,000 x 60,000 pixels."""
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+@pytest.fixture
+def client(fake_reader) -> FlaskClient:
+    return server.app_for(fake_reader, max_upload_mb=1, max_images=3).test_client()
+
+
+def post(client: FlaskClient, *images: bytes, name: str = "a.png") -> TestResponse:
+    files = [(io.BytesIO(image), name) for image in images]
+    return client.post("/api/ocr", data={"image": files})
+
+
+def refusal(response: TestResponse) -> tuple[int, str, str]:
+    """Status, code and message of an error answer that holds nothing else."""
+    assert response.content_type == "application/json"
+    assert set(response.json) == {"error"}
+    assert set(response.json["error"]) == {"code", "message"}
+    return response.status_code, response.json["error"]["code"], response.json["error"]["message"]
+
+
+# ---------- good requests ----------
+
+
+def test_one_picture_gives_its_lines_in_order(client, fake_reader):
+    response = post(client, png(width=90, height=60))
+    assert response.status_code == 200
+    assert list(response.json) == ["text", "total_time"]
+    assert [list(line) for line in response.json["text"]] == [["text", "confidence", "box"]] * 3
+    assert [line["text"] for line in response.json["text"]] == [
+        text for text, _ in fake_reader.lines
+    ]
+    assert [line["confidence"] for line in response.json["text"]] == [0.987654, 0.75, 0.4]
+    assert response.json["text"][1]["box"] == [[0, 20], [90, 20], [90, 40], [0, 40]]
+    assert 0 <= response.json["total_time"] < 5
+
+
+def test_chinese_travels_readable(client):
+    assert "参苓白术散".encode() in post(client, png()).data
+
+
+def test_several_pictures_give_their_results_in_order(client):
+    results = post(client, png(), png(blank=True), png(width=300)).json["results"]
+    assert [len(result["text"]) for result in results] == [3, 0, 3]
+    assert results[2]["text"][0]["box"][1] == [300, 0]
+    assert all(list(result) == ["text", "total_time"] for result in results)
+
+
+def test_a_picture_without_text_is_no_error(client):
+    response = post(client, png(blank=True))
+    assert (response.status_code, response.json["text"]) == (200, [])
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "图片.png", "a\\b.png", "x" * 300, "a\x00b"])
+def test_odd_file_names_do_not_matter(client, name):
+    assert post(client, png(), name=name).status_code == 200
+
+
+# ---------- refused requests ----------
+
+
+@pytest.mark.parametrize(
+    "request_arguments",
+    [
+        {},  # no body at all
+        {"data": {"image": "text, not a file"}},  # a form field of that name
+        {"data": {"image": (io.BytesIO(b""), "")}},  # a form sent with no file chosen
+        {"data": {"picture": (io.BytesIO(png()), "a.png")}},  # another field name
+        {"data": png(), "content_type": "image/png"},  # the bare file
+        {"json": {"image": "aGVsbG8="}},  # JSON
+    ],
+)
+def test_a_request_without_picture_says_how_to_send_one(client, request_arguments):
+    status, code, message = refusal(client.post("/api/ocr", **request_arguments))
+    assert (status, code) == (400, "no_image")
+    assert "multipart form field 'image'" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"not a picture", "not a picture"),
+        (png()[:60], "damaged or cut off"),
+        (b"%PDF-1.4 ...", "not a picture"),
+        (bomb(), "more than the limit|too large"),
+    ],
+    ids=["empty", "text", "cut", "pdf", "bomb"],
+)
+def test_what_is_no_picture_is_named(client, content, reason):
+    status, code, message = refusal(post(client, png(), content, name="scan.png"))
+    assert (status, code) == (415, "unreadable_image")
+    assert message.startswith("picture 2 ('scan.png'): ")
+    assert re.search(reason, message)
+
+
+def test_a_request_over_the_limit_is_refused(client):
+    status, code, message = refusal(post(client, b"x" * 1024 * 1024))
+    assert (status, code) == (413, "too_large")
+    assert "larger than 1 MB" in message
+
+
+def test_a_request_just_under_the_limit_is_looked_at(client):
+    assert refusal(post(client, b"x" * (1024 * 1024 - 1000)))[1] == "unreadable_image"
+
+
+def test_more_pictures_than_allowed_are_refused_before_reading(client):
+    assert post(client, png(), png(), png()).status_code == 200
+    status, code, message = refusal(post(client, png(), png(), png(), b"not a picture"))
+    assert (status, code) == (413, "too_many_images")
+    assert message == "4 pictures came. Send at most 3 at once."
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/api/ocr", 405, "method_not_allowed"),
+        ("DELETE", "/api/ocr", 405, "method_not_allowed"),
+        ("GET", "/api/nothing", 404, "not_found"),
+        ("POST", "/api/nothing", 404, "not_found"),
+        ("GET", "/nothing", 404, "not_found"),
+        ("GET", "/web/../server.py", 404, "not_found"),  # outside the page's folder
+        ("GET", "/web/%2e%2e/server.py", 404, "not_found"),
+    ],
+)
+def test_wrong_addresses_and_methods_are_told_in_json(client, method, path, status, code):
+    response = client.open(path, method=method)
+    assert refusal(response)[:2] == (status, code)
+    if status == 405:
+        assert "POST" in response.headers["Allow"]
+
+
+class BrokenReader:
+    """Fails as no reader should."""
+
+    name = "broken.onnx"
+
+    def read_page(self, source):
+        """Raise what nobody expects."""
+        raise RuntimeError("secret of line 17")
+
+
+def test_an_inner_fault_is_told_without_its_details():
+    response = post(server.app_for(BrokenReader()).test_client(), png())
+    status, code, _ = refusal(response)
+    assert (status, code) == (500, "internal_server_error")
+    assert b"secret" not in response.data
+    assert b"Traceback" not in response.data
+
+
+# ---------- page, health, headers ----------
+
+
+def test_health_names_the_model_and_the_limits(client):
+    assert client.get("/healthz").json == {
+        "status": "ok",
+        "model": "fake.onnx",
+        "max_upload_mb": 1,
+        "max_images": 3,
+    }
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/web/app.js", "/api/ocr", "/nothing"])
+def test_every_answer_carries_the_security_headers(client, path):
+    headers = client.get(path).headers
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self';")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_readings_are_not_kept_by_caches(client):
+    assert post(client, png()).headers["Cache-Control"] == "no-store"
+
+
+def test_the_page_and_all_it_asks_for_are_served(client):
+    page = client.get("/")
+    assert page.status_code == 200
+    assert page.mimetype == "text/html"
+    asked_for = set(re.findall(r'(?:src|href)="([^"]+)"', page.text))
+    asked_for |= {
+        f"/web/{name}"
+        for name in re.findall(r'from "./([^"]+)"', (WEB / "app.js").read_text("utf-8"))
+    }
+    assert {"/web/app.js", "/web/words.js", "/web/style.css"} <= asked_for
+    for address in asked_for:
+        assert client.get(address).status_code == 200, address
+
+
+@pytest.mark.parametrize("path", sorted(WEB.iterdir()), ids=lambda path: path.name)
+def test_the_page_asks_for_nothing_from_elsewhere(path):
+    addresses = re.findall(r"(?:https?:)?//[\w.]+\.\w+[\w./]*", path.read_text("utf-8"))
+    assert set(addresses) <= {"http://www.w3.org/2000/svg"}  # a name, never asked for
+
+
+def test_both_languages_say_everything():
+    chinese, english = (WEB / "words.js").read_text("utf-8").split("  en: {")
+    keys = [
+        re.findall(r"^\s+(\w+):", part.split("\n};")[0], re.MULTILINE)
+        for part in (chinese, english)
+    ]
+    assert [key for key in keys[0] if key != "zh"] == keys[1]
+    page = (WEB / "index.html").read_text("utf-8") + (WEB / "app.js").read_text("utf-8")
+    used = re.findall(r'data-(?:word|label)="(\w+)"', page) + re.findall(r'\bword\("(\w+)"', page)
+    assert len(used) > 20
+    assert set(used) <= set(keys[1])
+
+
+@pytest.mark.parametrize("limits", [(0, 1), (1, 0), (-5, 8)])
+def test_limits_below_one_are_refused(fake_reader, limits):
+    with pytest.raises(ConfigError, match="must be at least 1"):
+        server.app_for(fake_reader, *limits)
+
+
+# ---------- with a real model, in a process of its own ----------
+
+
+def test_the_app_of_a_model_file_reads_with_it(onnx_path, recognizer, make_line):
+    encoded = io.BytesIO()
+    Image.fromarray(make_line("北京市 12")).save(encoded, "PNG")
+    response = post(server.create_app(onnx_path).test_client(), encoded.getvalue())
+    expected = recognizer.read_page(encoded.getvalue())
+    assert expected[0].text
+    assert [line["text"] for line in response.json["text"]] == [line.text for line in expected]
+
+
+def test_an_app_of_no_model_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="no such model"):
+        server.create_app(tmp_path / "gone.onnx")
+
+
+def test_a_taken_port_is_told_with_a_remedy(onnx_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{port}.*Choose another --port"):
+            server.serve(onnx_path, port=port)
+
+
+SERVE_SLOWLY = """
+import sys, time
+from crnnkit.serving import server
+
+class SlowReader:
+    name = "slow.onnx"
+    def read_page(self, source):
+        print("reading", file=sys.stderr, flush=True)
+        time.sleep(1)
+        return []
+
+server.Recognizer.load = lambda path: SlowReader()
+server.serve("any.onnx", port=0, threads=2)
+"""
+
+
+def test_sigterm_lets_the_request_at_hand_finish():
+    command = [sys.executable, "-u", "-c", SERVE_SLOWLY]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        watchdog = threading.Timer(60, process.kill)
+        watchdog.start()
+        try:
+            port = re.search(r"http://127\.0\.0\.1:(\d+)", process.stderr.readline()).group(1)
+            with socket.create_connection(("127.0.0.1", int(port))) as connection:
+                connection.sendall(raw_request(png()))
+                assert process.stderr.readline() == "reading\n"
+                process.send_signal(signal.SIGTERM)
+                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+            assert process.wait() == 0
+        finally:
+            process.kill()
+            watchdog.cancel()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["text"] == []
+
+
+def raw_request(picture: bytes) -> bytes:
+    """A request as it goes over the wire."""
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+        + picture
+        + b"\r\n--b--\r\n"
+    )
+    head = (
+        "POST /api/ocr HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body

@@ -1,0 +1,238 @@
+"""The page as people use it, in a real Chromium."""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import waitress
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from crnnkit.serving.server import app_for
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium")
+# Without these Chromium asks for hosts elsewhere, and refuses to run as root.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+START = {"zh-CN": "开始高精度识别", "en-US": "Start recognition"}
+
+
+@pytest.fixture(scope="module")
+def address(fake_reader) -> Iterator[str]:
+    server = waitress.create_server(app_for(fake_reader, max_upload_mb=1), port=0, threads=4)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.effective_port}/"
+    server.close()
+    thread.join(timeout=5)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("not run: no Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=["zh-CN"])
+def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
+    """The page in a language, and no complaint of the browser at the end."""
+    context = browser.new_context(
+        locale=request.param, viewport={"width": 1280, "height": 860}, accept_downloads=True
+    )
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address.rstrip("/"))
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console", lambda entry: complaints.append(entry.text) if entry.type == "error" else None
+    )
+    page.goto(address)
+    yield page
+    context.close()
+    refusals = "Failed to load resource: the server responded with a status of"
+    assert [text for text in complaints if not text.startswith(refusals)] == []
+
+
+def picture(path: Path, width: int = 600, height: int = 300, *, blank: bool = False) -> Path:
+    image = np.full((height, width), 255, np.uint8)
+    if not blank:
+        image[40:60, 40:300] = 0
+    Image.fromarray(image).save(path)
+    return path
+
+
+def choose(page: Page, *paths: Path) -> None:
+    """Pick files as people do, through the file dialog."""
+    with page.expect_file_chooser() as dialog:
+        page.locator("#drop").click()
+    dialog.value.set_files(paths)
+
+
+def texts(page: Page) -> list[str]:
+    return page.locator("#lines .text").all_text_contents()
+
+
+@pytest.mark.parametrize("page", ["zh-CN", "en-US"], indirect=True)
+def test_a_picture_becomes_lines_with_confidences_and_boxes(page, fake_reader, tmp_path):
+    language = page.evaluate("navigator.language")
+    expect(page.locator("html")).to_have_attribute("lang", "zh-CN" if language == "zh-CN" else "en")
+    start = page.get_by_role("button", name=START[language])
+    expect(start).to_be_disabled()
+    choose(page, picture(tmp_path / "处方.png"))
+    start.click()
+    expect(page.locator("#lines .line")).to_have_count(3)
+    assert texts(page) == [text for text, _ in fake_reader.lines]
+    assert page.locator("#lines .percent").all_text_contents() == ["98.8%", "75.0%", "40.0%"]
+    meters = page.get_by_role("meter").all()
+    widths = [meter.locator(".bar").bounding_box()["width"] for meter in meters]
+    assert widths[1] == pytest.approx(0.75 * meters[1].bounding_box()["width"], rel=0.02)
+    expect(page.locator("#caption")).to_have_text("处方.png")
+    # The boxes lie over the picture: the second is the middle third of its height.
+    shown = page.locator("#picture").bounding_box()
+    box = page.locator("#boxes polygon").nth(1).bounding_box()
+    assert box["y"] == pytest.approx(shown["y"] + shown["height"] / 3, abs=4)
+    assert box["height"] == pytest.approx(shown["height"] / 3, abs=6)
+    assert box["width"] == pytest.approx(shown["width"], abs=6)
+
+
+def test_a_line_and_its_box_light_up_together(page, tmp_path):
+    choose(page, picture(tmp_path / "a.png"))
+    page.get_by_role("button", name=START["zh-CN"]).click()
+    line, box = page.locator("#lines .line").nth(1), page.locator("#boxes polygon").nth(1)
+    line.hover()
+    expect(box).to_have_class("fair lit")
+    page.locator("h1").hover()
+    expect(box).to_have_class("fair")
+    box.hover()
+    expect(line).to_have_class("line fair lit")
+    page.locator("h1").hover()
+    expect(page.locator(".lit")).to_have_count(0)
+    page.locator("#lines .line").first.focus()
+    page.keyboard.press("Tab")  # the keyboard reaches lines too
+    expect(box).to_have_class("fair lit")
+
+
+def test_boxes_follow_a_picture_that_its_camera_held_sideways(page, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored 600 x 300, shown 300 x 600
+    image = Image.open(picture(tmp_path / "a.png"))
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    choose(page, tmp_path / "turned.jpg")
+    page.get_by_role("button", name=START["zh-CN"]).click()
+    expect(page.locator("#boxes")).to_have_attribute("viewBox", "0 0 300 600")
+    expect(page.locator("#boxes polygon").nth(2)).to_have_attribute(
+        "points", "0,400 300,400 300,600 0,600"
+    )
+
+
+def test_several_pictures_each_keep_their_own_result(page, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    (tmp_path / "large.png").write_bytes(bytes(1024 * 1024 + 1))
+    good, blank = picture(tmp_path / "good.png"), picture(tmp_path / "blank.png", blank=True)
+    choose(page, good, blank, tmp_path / "broken.png")
+    choose(page, tmp_path / "large.png")  # a second choice adds to the first
+    page.get_by_role("button", name=START["zh-CN"]).click()
+    expect(page.get_by_role("status")).to_have_text("完成：2 张成功，2 张失败")
+    expect(page.locator("#lines .line")).to_have_count(3)
+    page.get_by_role("button", name="blank.png", exact=True).click()
+    expect(page.locator("#hint")).to_have_text("这张图片里没有找到文字。")
+    page.get_by_role("button", name="broken.png", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("无法读取这张图片")
+    expect(page.get_by_role("alert")).to_contain_text("'broken.png'")
+    page.get_by_role("button", name="large.png", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("文件太大")
+    page.get_by_role("button", name="移除 large.png").click()
+    expect(page.locator("#strip li")).to_have_count(3)
+    page.get_by_role("button", name="清空").click()
+    expect(page.locator("#work")).to_be_hidden()
+
+
+def test_the_language_changes_with_the_results_kept(page, fake_reader, tmp_path):
+    choose(page, picture(tmp_path / "a.png"))
+    page.get_by_role("button", name=START["zh-CN"]).click()
+    expect(page.locator("#summary")).to_contain_text("3 行")
+    page.get_by_role("button", name="English").click()
+    expect(page.get_by_role("button", name="Start recognition")).to_be_visible()
+    expect(page.locator("#summary")).to_contain_text("3 lines")
+    assert texts(page) == [text for text, _ in fake_reader.lines]
+    page.reload()  # the address keeps the choice
+    expect(page.get_by_role("button", name="Start recognition")).to_be_visible()
+
+
+def test_results_can_be_copied_and_downloaded(page, fake_reader, tmp_path):
+    choose(page, picture(tmp_path / "a.png"), picture(tmp_path / "b.png", blank=True))
+    page.get_by_role("button", name=START["zh-CN"]).click()
+    expect(page.get_by_role("status")).to_have_text("完成：共 2 张")
+    page.get_by_role("button", name="复制文字").click()
+    expect(page.get_by_role("button", name="已复制")).to_be_visible()
+    read = "\n".join(text for text, _ in fake_reader.lines)
+    assert page.evaluate("navigator.clipboard.readText()") == read
+    assert download(page, "下载 TXT") == f"# a.png\n{read}\n\n# b.png\n"
+    results = json.loads(download(page, "下载 JSON"))["results"]
+    assert [result["image"] for result in results] == ["a.png", "b.png"]
+    assert results[0]["text"][1]["confidence"] == 0.75
+    assert results[1]["text"] == []
+
+
+def download(page: Page, button: str) -> str:
+    with page.expect_download() as started:
+        page.get_by_role("button", name=button).click()
+    return Path(started.value.path()).read_text("utf-8")
+
+
+HAND_OVER = """([kind, bytes]) => {
+  const file = new File([new Uint8Array(bytes)], "given.png", { type: "image/png" });
+  const transfer = new DataTransfer();
+  transfer.items.add(file);
+  const event = kind === "paste"
+    ? new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true })
+    : new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
+  document.body.dispatchEvent(event);
+}"""
+
+
+@pytest.mark.parametrize("kind", ["paste", "drop"])
+def test_pictures_can_be_pasted_and_dropped(page, tmp_path, kind):
+    page.evaluate(HAND_OVER, [kind, list(picture(tmp_path / "a.png").read_bytes())])
+    expect(page.locator("#caption")).to_have_text("given.png")
+    page.get_by_role("button", name=START["zh-CN"]).click()
+    expect(page.locator("#lines .line")).to_have_count(3)
+
+
+def test_a_server_that_is_gone_is_told_in_words(page, tmp_path):
+    choose(page, picture(tmp_path / "a.png"))
+    page.route("**/api/ocr", lambda route: route.fulfill(status=502, body="<html>proxy"))
+    page.get_by_role("button", name=START["zh-CN"]).click()
+    expect(page.get_by_role("alert")).to_contain_text("识别失败，请重试。HTTP 502")
+    page.unroute("**/api/ocr")
+    page.get_by_role("button", name=START["zh-CN"]).click()  # failed pictures are tried again
+    expect(page.get_by_role("alert")).to_be_hidden()
+    expect(page.locator("#lines .line")).to_have_count(3)
+
+
+def test_the_page_fits_a_phone(page, tmp_path):
+    page.set_viewport_size({"width": 360, "height": 740})
+    choose(page, picture(tmp_path / "wide.png", width=2000, height=64))
+    page.get_by_role("button", name=START["zh-CN"]).click()
+    expect(page.locator("#lines .line")).to_have_count(3)
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    picture_box, lines_box = (page.locator(i).bounding_box() for i in ("#view", "#lines"))
+    assert lines_box["y"] > picture_box["y"] + picture_box["height"]
