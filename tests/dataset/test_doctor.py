@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from crnnkit.dataset.doctor import Diagnosis, examine
@@ -83,6 +84,17 @@ def test_picture_of_train_in_val_is_a_leak() -> None:
     assert f"same_as_a.png equals a.png of {BROKEN / 'good.txt'}:1" in diagnosis.faults[2].message
     assert diagnosis.faults[0].message.startswith("1 of 2 lines have a text that occurs in train")
     assert [len(lines) for lines in diagnosis.lines.values()] == [3, 0]
+
+
+def test_pictures_of_other_shape_or_without_content_are_no_repeats(tmp_path: Path) -> None:
+    write_image(tmp_path / "wide.png", np.full((8, 16), 255, np.uint8))
+    write_image(tmp_path / "high.png", np.full((16, 8), 255, np.uint8))  # the same bytes
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "no_picture.png").write_text("text")
+    names = ("wide", "high", "empty", "no_picture")
+    (tmp_path / "train.txt").write_text("".join(f"{name}.png\tA\n" for name in names))
+    diagnosis = examine({"train": tmp_path / "train.txt"}, VOCAB, LineConfig())
+    assert diagnosis.counts == {"unreadable_image": 2}
 
 
 def test_good_data_has_no_fault() -> None:
