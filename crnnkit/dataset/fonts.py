@@ -72,7 +72,7 @@ class Glyph:
     """One rasterised glyph; positions in px from the pen on the baseline."""
 
     ink: np.ndarray
-    """Coverage, uint8 (h, w), 255 = full ink."""
+    """Coverage, uint8 (h, w), 255 = full ink, without empty rows and columns around it."""
     left: int
     top: int
     advance: float
@@ -133,8 +133,13 @@ def rasterize(face: Face, character: str, size_px: int) -> Glyph:
     """The glyph at an em size of `size_px`, without any check that it exists."""
     font = _font(face, size_px)
     mask, (left, top) = font.getmask2(character, mode="L", anchor="ls")
-    ink = np.asarray(Image.Image()._new(mask))
-    return Glyph(ink, int(left), int(top), font.getlength(character))
+    padded = np.asarray(Image.Image()._new(mask))
+    rows, columns = np.flatnonzero(padded.any(axis=1)), np.flatnonzero(padded.any(axis=0))
+    if rows.size == 0:
+        return Glyph(np.zeros((1, 1), np.uint8), 0, 0, font.getlength(character))
+    ink = padded[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
+    advance = font.getlength(character)
+    return Glyph(ink, int(left + columns[0]), int(top + rows[0]), advance)
 
 
 @lru_cache(maxsize=4_000_000)

@@ -55,31 +55,20 @@ def general_texts(charset: str, chinese: Lexicon, english: Lexicon) -> TextSourc
     hanzi = "".join(c for c in charset if _is_hanzi(c))
     patterns = mixture([(1.0, Pattern(p, chinese)) for p in NUMBER_PATTERNS])
     words = recased(english)
-    english_punctuation = (" ",) * 12 + (
-        ", ",
-        ". ",
-        ": ",
-        " - ",
-        "/",
-        "-",
-        " & ",
-        "'s ",
-        " (",
-        ") ",
-    )
-    sign_or_word = mixture([(0.4, random_string(signs, (1, 1))), (0.6, chinese)])
+    english_punctuation = (" ",) * 12 + tuple("-/") + (", ", ". ", ": ", " - ", " & ", " (", ") ")
+    sign_or_word = mixture([(0.5, random_string(signs, (1, 1))), (0.5, chinese)])
     return mixture(
         [
-            (0.20, phrase(chinese, (1, 6))),
+            (0.18, phrase(chinese, (1, 6))),
             (0.12, phrase(chinese, (2, 6), ("",) * 6 + _PUNCTUATION)),
-            (0.16, random_string(hanzi, (1, 12))),
-            (0.18, phrase(words, (1, 5), english_punctuation)),
+            (0.15, random_string(hanzi, (1, 12))),
+            (0.17, phrase(words, (1, 5), english_punctuation)),
             (0.20, patterns),
             (0.05, phrase(mixture([(1, words), (1, patterns)]), (2, 3), (" ", ": ", " "))),
             (0.04, phrase(mixture([(2, chinese), (1, words), (1, patterns)]), (2, 4))),
             (0.03, random_string(_CODE_CHARACTERS, (1, 12))),
-            (0.01, random_string(ascii_characters, (1, 14))),
-            (0.03, phrase(sign_or_word, (2, 5))),
+            (0.03, random_string(ascii_characters, (1, 12))),
+            (0.05, phrase(sign_or_word, (2, 5))),
         ]
     )
 
