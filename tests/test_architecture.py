@@ -233,7 +233,7 @@ def test_the_package_keeps_the_rules(module):
     assert [b for rule in PACKAGE_RULES for b in rule(module, PACKAGE[module])] == []
 
 
-@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "data"])
 def test_tests_and_benchmarks_stay_short_and_catch_what_they_name(folder):
     found = {
         module: length_breaches(module, source) + except_breaches(module, source)
