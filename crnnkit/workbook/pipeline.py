@@ -248,7 +248,7 @@ def run_pipeline(
     given = {**parameters, "run_dir": str(run_dir)} if run_dir else dict(parameters)
     values = check_parameters(given, declared)
     target = resolve_path(str(values.get("run_dir") or yaml.safe_load(declared["run_dir"].default)))
-    values["run_dir"] = str(target)
+    values["run_dir"] = display_path(target)
     for step in STEPS:  # an old record must not pass for this run's
         record_path(target, step).unlink(missing_ok=True)
     (target / "notebooks").mkdir(parents=True, exist_ok=True)
