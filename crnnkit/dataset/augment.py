@@ -65,7 +65,8 @@ def _lose_sharpness(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
         return cv2.blur(gray, (int(rng.integers(2, 5)), 1)).astype(np.uint8, copy=False)
     height, width = gray.shape
     factor = rng.uniform(0.45, 0.9)
-    small = cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (width, height)).astype(np.uint8, copy=False)
 
 

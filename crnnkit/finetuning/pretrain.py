@@ -138,9 +138,9 @@ class _Run:
             _Glyphs(self.renderer, self.info.vocab, self.config, self.glyphs_seen)
         )
         for images, ids in loader:
-            features = self._forward(images, self._glyph_logits)
-            loss = F.cross_entropy(features.float(), ids.to(self.config.device))
-            right = (features.argmax(1).cpu() == ids).sum()
+            logits = self._forward(images, self._glyph_logits)
+            loss = F.cross_entropy(logits.float(), ids.to(self.config.device))
+            right = (logits.argmax(1).cpu() == ids).sum()
             self._step(loss, self.config.glyph_lr)
             self.glyphs_seen += len(ids)
             self.meter.add(len(ids), float(loss.detach()) * len(ids), int(right), len(ids))
@@ -177,10 +177,11 @@ class _Run:
             self._tick("lines", self.lines_seen)
 
     def _glyph_logits(self, images: Tensor) -> Tensor:
+        """Logits (B, V) of single glyphs, which are never blank."""
         model = self.model
         features: Tensor = torch.relu(model.features(images)).mean(1)  # (B, bottleneck)
         logits: Tensor = model.head(model.dropout(features))
-        return logits
+        return logits.index_fill(1, torch.tensor([BLANK_ID], device=logits.device), float("-inf"))
 
     def _forward(self, images: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         """Run pictures (B, 1, H, W) through a network in mixed precision."""

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+
+from crnnkit.dataset.index import Line
+from crnnkit.dataset.lines import batches, load_lines
+from crnnkit.errors import ImageError, VocabError
+from crnnkit.preprocessing.images import write_image
+from crnnkit.preprocessing.tensors import LineConfig, line_to_array
+
+TEXTS = ["1", "12", "北京", "A1 B2", "0123456789", "AB", "北京市 0123456789AB", "9"]
+
+
+@pytest.fixture
+def lines(tmp_path, make_line):
+    made = []
+    for number, text in enumerate(TEXTS, 1):
+        path = tmp_path / f"{number}.png"
+        write_image(path, make_line(text))
+        made.append(Line(path, text, number))
+    return made
+
+
+def test_every_line_comes_once_in_batches_of_equal_width(lines, tiny_vocab):
+    loaded = load_lines(lines, tiny_vocab, LineConfig())
+    seen = []
+    for batch in batches(loaded, 3, shuffle_seed=(1, 1), augmented=True):
+        assert len(batch.lines) <= 3
+        assert batch.images.shape[:3] == (len(batch.lines), 1, 32)
+        seen += [line.line_number for line in batch.lines]
+    assert sorted(seen) == list(range(1, len(TEXTS) + 1))
+
+
+def test_targets_are_the_texts(lines, tiny_vocab):
+    for batch in batches(load_lines(lines, tiny_vocab, LineConfig()), 8):
+        for ids, length, line in zip(
+            batch.target_ids.tolist(), batch.target_lengths.tolist(), batch.lines, strict=True
+        ):
+            assert tiny_vocab.decode(ids[:length]) == line.text
+            assert not any(ids[length:])
+
+
+def test_training_sees_the_array_that_serving_sees(lines, tiny_vocab, make_line):
+    config = LineConfig()
+    for batch in batches(load_lines(lines, tiny_vocab, config), 8):
+        for image, line in zip(batch.images, batch.lines, strict=True):
+            served = line_to_array(make_line(line.text), config)
+            np.testing.assert_array_equal(image.numpy(), served)
+
+
+def test_order_and_variation_follow_the_seed(lines, tiny_vocab):
+    loaded = load_lines(lines, tiny_vocab, LineConfig())
+
+    def run(seed, augmented=True):
+        return torch.cat([b.images.flatten() for b in batches(loaded, 2, (7, seed), augmented)])
+
+    assert torch.equal(run(1), run(1))
+    assert not torch.equal(run(1), run(2))
+    assert not torch.equal(run(1), run(1, augmented=False))
+
+
+def test_faults_stop_the_loading(lines, tiny_vocab, tmp_path):
+    with pytest.raises(VocabError, match="'沪'"):
+        load_lines([Line(lines[0].image, "沪", 1)], tiny_vocab, LineConfig())
+    with pytest.raises(ImageError, match=r"gone\.png"):
+        load_lines([Line(tmp_path / "gone.png", "1", 1)], tiny_vocab, LineConfig())
