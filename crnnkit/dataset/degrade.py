@@ -76,6 +76,12 @@ def add_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.n
     return image + (grain if image.ndim == 2 else grain[..., None])
 
 
+def binarize(image: np.ndarray) -> np.ndarray:
+    """Two levels only, as fax and some scanners give them, jagged edges and specks included."""
+    low, high = np.percentile(image, (2, 98))
+    return np.where(image > (low + high) / 2, high, low).astype(np.float32)
+
+
 def compress_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     """Through JPEG and back; uint8 in and out. Colours are RGB in memory."""
     flags = [cv2.IMWRITE_JPEG_QUALITY, quality]

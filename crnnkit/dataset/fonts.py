@@ -34,19 +34,21 @@ TEST_FAMILIES = ("WenQuanYiMicroHei", "DroidSansFallback", "TW-Sung", "SetoFont"
 """Only in benchmarks/frozen: never train the base checkpoint on these."""
 DEMO_FAMILIES = ("TW-Kai", "B612", "OCRB", "3270", "IBM3270")
 """Only in the demo data: neither in the base checkpoint's training nor in the frozen sets."""
+HAND_FAMILIES = ("YOzSF90", "kiloji", "KouzanBrushFontGyousyo", "AoyagiKouzan", "AoyagiSoseki",
+    "DkgHandwriting")  # fmt: skip
+"""Pens and brushes: drawn less often than print."""
 TRAINING_FAMILIES = (
     # Hei (sans), Song (serif), Kai, FangSong, round, and those of one stroke width
     "NotoSansCJKSC", "WenQuanYiZenHei", "SmileySans", "MotoyaLMaru", "cwTeX",
     "NotoSerifCJKSC", "ARPLUMingCN", "ARPLSungti", "BabelStoneHan", "HanaMinA",
     "LXGWWenKai", "ARPLUKaiCN", "ARPLKaiti", "Unifont",
-    # hands and brushes
-    "YOzSF90", "kiloji", "KouzanBrushFontGyousyo", "AoyagiKouzan", "AoyagiSoseki",
+    *HAND_FAMILIES,
     # Latin only
     "LiberationSans", "LiberationSerif", "LiberationMono", "DejaVuSans", "DejaVuSerif",
     "NimbusSans", "NimbusRoman", "NimbusMono", "URWGothic", "URWBookman", "C059", "P052",
     "Roboto", "OpenSans", "Carlito", "Caladea", "Hack", "Inconsolata", "AnonymousPro",
     "CourierPrime", "Play", "Tuffy", "UniversalisADF", "RoutedGothic", "osifont", "OCRA",
-    "ComicNeue", "DkgHandwriting",
+    "ComicNeue",
 )  # fmt: skip
 """What the base checkpoint is trained on. Left out on purpose: faces whose small letters are
 capitals (Bebas Neue), grass script, and 8 px bitmaps, where one drawing stands for many hanzi."""

@@ -60,6 +60,8 @@ class Style:
     shrink: float = 1.0
     noise: float = 0.0
     """Standard deviation in levels."""
+    binary: bool = False
+    """Reduced to two levels per colour."""
     jpeg_quality: int | None = None
 
 
@@ -141,6 +143,7 @@ def _scan(rng: np.random.Generator) -> Style:
         texture="paper" if rng.random() < 0.6 else "flat",
         weight=int(rng.choice(3, p=(0.1, 0.75, 0.15))) - 1,
         frame=rng.random() < 0.05,
+        binary=rng.random() < 0.08,
     )
 
 
@@ -192,6 +195,7 @@ def _thermal(rng: np.random.Generator) -> Style:
         texture="paper" if rng.random() < 0.5 else "flat",
         wear=_sometimes(rng, 0.5, 0.3, 0.9),
         stretch=_between(rng, 0.6, 1.3),
+        binary=rng.random() < 0.2,
         weight=int(rng.choice(3, p=(0.2, 0.6, 0.2))) - 1,
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from crnnkit.dataset import degrade
 from crnnkit.dataset.composition import InkLine, compose
-from crnnkit.dataset.fonts import MASTER_PX, Face, group_of, rasterize
+from crnnkit.dataset.fonts import HAND_FAMILIES, MASTER_PX, Face, group_of, rasterize
 from crnnkit.dataset.styles import Colour, Style, sample_style
 from crnnkit.errors import DatasetError
 
@@ -22,6 +22,8 @@ _CJK_PROBE = "的一"
 _LATIN_PROBE = "Aa0"
 _LUMA = (0.299, 0.587, 0.114)
 _MAX_RISE_EM = 0.35
+_HAND_WEIGHT = 0.3
+"""How often a family of handwriting is drawn, beside 1 for a print family of one face."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +145,7 @@ class _FacePool:
             groups.setdefault(group_of(face), []).append(face)
         self.faces = tuple(faces)
         self._groups = list(groups.values())
-        self._bounds = np.cumsum([min(len(g) ** 0.5, 3.0) for g in self._groups])
+        self._bounds = np.cumsum([_group_weight(name, len(g)) for name, g in groups.items()])
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -157,6 +159,10 @@ class _FacePool:
             if face.draws(text):
                 break
         return face
+
+
+def _group_weight(name: str, num_faces: int) -> float:
+    return _HAND_WEIGHT if name in HAND_FAMILIES else min(num_faces**0.5, 3.0)
 
 
 def _placement(
@@ -230,6 +236,8 @@ def _finish(image: np.ndarray, style: Style, rng: np.random.Generator) -> np.nda
         image = degrade.shrink(image, style.shrink, rng)
     if style.noise:
         image = degrade.add_noise(image, style.noise, rng)
+    if style.binary:
+        image = degrade.binarize(image)
     finished = degrade.to_uint8(image)
     if style.jpeg_quality is not None:
         finished = degrade.compress_jpeg(finished, style.jpeg_quality)

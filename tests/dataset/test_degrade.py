@@ -60,6 +60,13 @@ def test_light_changes_slowly_and_never_goes_out() -> None:
         assert steepness(lit) < 0.06
 
 
+def test_binary_picture_has_two_levels_and_keeps_the_edge(rng: np.random.Generator) -> None:
+    noisy = degrade.add_noise(STEP, 10.0, rng)
+    binary = degrade.binarize(noisy)
+    assert len(np.unique(binary)) == 2
+    assert np.array_equal(binary > 130, STEP > 130)
+
+
 def test_jpeg_keeps_red_red() -> None:
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 200
