@@ -133,15 +133,17 @@ def _dark_on_light(gray: np.ndarray) -> np.ndarray:
         too_small = height < 2 * _MIN_TEXT_HEIGHT or width < 1.5 * height
         if too_small or cv2.contourArea(contour) < 0.3 * width * height:
             continue
-        window = np.s_[top : top + height, left : left + width]
-        filled = np.zeros((height, width), np.uint8)
+        # Four pixels more on every side hold the blurred edge of the patch.
+        left, top = max(0, left - 4), max(0, top - 4)
+        window = np.s_[top : top + height + 8, left : left + width + 8]
+        filled = np.zeros_like(dark[window])
         cv2.drawContours(filled, [contour], -1, 1, cv2.FILLED, offset=(-left, -top))
         _invert_panel(gray[window], dark[window], filled)
     return gray
 
 
 def _invert_panel(gray: np.ndarray, dark: np.ndarray, filled: np.ndarray) -> None:
-    """Invert `gray` in place where `filled` is a dark rectangle with light text on it."""
+    """Make `gray` dark text on white, in place, where `filled` is a dark panel with light text."""
     # Rules and strokes that touch the panel are thinner than it.
     solid = cv2.morphologyEx(filled, cv2.MORPH_OPEN, np.ones((2 * _MIN_TEXT_HEIGHT,) * 2, np.uint8))
     inside = solid > 0
@@ -150,9 +152,11 @@ def _invert_panel(gray: np.ndarray, dark: np.ndarray, filled: np.ndarray) -> Non
     _, size, _ = cv2.minAreaRect(cv2.findNonZero(solid))
     if np.count_nonzero(solid) < 0.85 * size[0] * size[1]:
         return
-    gray[inside] = 255 - gray[inside]
-    outline = cv2.morphologyEx(filled, cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8))
-    gray[outline > 0] = 255
+    ground = np.uint8(np.median(gray[inside]))
+    gray[inside] = 255 - (np.maximum(gray[inside], ground) - ground)
+    # What else belonged to the dark patch would frame the text: its blurred edge, round corners.
+    margin = np.ones((5, 5), np.uint8)
+    gray[cv2.dilate(filled, margin) > cv2.erode(solid, margin)] = 255
 
 
 def _strokes(gray: np.ndarray) -> np.ndarray:
@@ -226,10 +230,6 @@ def _line(boxes: np.ndarray, scale: float) -> _Line:
     _, height = _sizes(boxes)
     line_height = float(np.percentile(height, 75))
     is_tall = height >= 0.5 * line_height
-    # Dots and specks may widen a line but not heighten it.
-    top, bottom = boxes[is_tall, 1].min(), boxes[is_tall, 3].max()
-    rows = boxes[:, [1, 3]].clip(top, bottom)
-    boxes = np.column_stack([boxes[:, 0], rows[:, 0], boxes[:, 2], rows[:, 1]])
     corners = np.concatenate([boxes[:, corner] for corner in ([0, 1], [2, 1], [2, 3], [0, 3])])
     centres = (boxes[is_tall, :2] + boxes[is_tall, 2:]) / 2
     return _Line(corners / scale, centres / scale, line_height / scale)
@@ -281,8 +281,8 @@ def _is_one_line(lines: list[_Line], picture_height: int) -> bool:
         return True
     if not lines:
         return picture_height <= 3 * _MAX_UNSPLIT_HEIGHT
-    boxes = np.array([_level_box(line, 0.0) for line in lines])
-    heights = boxes[:, 3] - boxes[:, 1]
-    boxes = boxes[heights >= 0.5 * heights.max()]
-    common = boxes[:, 3].min() - boxes[:, 1].max()
-    return common > 0 and heights.max() >= _MIN_ROW_SHARE * picture_height
+    top, bottom = np.array([np.sort(line.corners[:, 1])[[0, -1]] for line in lines]).T
+    height = bottom - top
+    is_text = height >= 0.5 * height.max()
+    shared = bottom[is_text].min() - top[is_text].max()
+    return bool(shared > 0 and height.max() >= _MIN_ROW_SHARE * picture_height)

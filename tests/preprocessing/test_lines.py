@@ -13,7 +13,7 @@ INK, PAPER = 20, 240
 class Page:
     """A page that remembers where its lines were drawn."""
 
-    def __init__(self, make_line, size_hw: tuple[int, int] = (420, 640)) -> None:
+    def __init__(self, make_line, size_hw: tuple[int, int] = (480, 640)) -> None:
         self.make_line = make_line
         self.image = np.full(size_hw, PAPER, np.uint8)
         self.boxes: list[tuple[float, ...]] = []
@@ -95,11 +95,54 @@ def test_rules_frames_and_specks_are_no_lines(page):
     assert_found(find_lines(page.image), page.quads)
 
 
+def test_a_line_is_found_inside_its_frame(page):
+    left, top, right, bottom = (int(x) for x in page.boxes[2])
+    cv2.rectangle(page.image, (left - 30, top - 15), (right + 30, bottom + 15), INK, 2)
+    assert_found(find_lines(page.image), page.quads)
+
+
+def test_an_underlined_line_is_found_without_its_rule(page):
+    left, _, right, bottom = (int(x) for x in page.boxes[1])
+    cv2.line(page.image, (left - 120, bottom), (right + 120, bottom + 1), INK, 2)
+    assert_found(find_lines(page.image), page.quads)
+
+
+def test_no_line_lies_inside_another(page):
+    """A pen ring around a price is about as high as a heading."""
+    left, top, right, bottom = (int(x) for x in page.boxes[3])
+    centre = ((left + right) // 2, (top + bottom) // 2)
+    cv2.ellipse(page.image, centre, (right - left, bottom - top), 0, 0, 360, INK, 2)
+    found = find_lines(page.image)
+    assert len(found) == len(TEXTS)
+    assert cv2.boundingRect(found[3])[2] > 1.5 * (right - left)
+
+
+def test_print_shining_through_the_paper_is_not_read(page):
+    behind = np.full_like(page.image, PAPER)
+    shine = page.image[:, ::-1] < 128
+    behind[np.roll(shine, 35, axis=0)] = PAPER - 28
+    image = np.minimum(page.image, behind)
+    assert_found(find_lines(image), page.quads)
+
+
+def test_lines_whose_letters_all_but_touch_stay_apart(make_line):
+    page = Page(make_line)
+    page.add("gypqj gypqj gypqj", 40, 100, height=48)
+    descent = page.boxes[0][3]
+    page.add("dbfhk dbfhk dbfhk", 40, 160, height=48)
+    up = int(page.boxes[1][1] - descent) - 1
+    below = page.image[150:220].copy()
+    page.image[150:220] = PAPER
+    page.image[150 - up : 220 - up] = np.minimum(page.image[150 - up : 220 - up], below)
+    page.boxes[1] = tuple(np.array(page.boxes[1]) - (0, up, 0, up))
+    assert_found(find_lines(page.image), page.quads)
+
+
 def test_the_halves_of_a_row_stay_apart_and_words_together(make_line):
     page = Page(make_line)
     for y, (left, right) in enumerate((("Total sales", "42.00"), ("Cash paid", "50.00"))):
-        page.add(left, 30, 60 + 50 * y)
-        page.add(right, 450, 60 + 50 * y)
+        page.add(left, 30, 60 + 60 * y)
+        page.add(right, int(page.boxes[-1][2]) + 50, 57 + 60 * y)  # a little higher
     assert_found(find_lines(page.image), page.quads)
 
 
@@ -153,8 +196,9 @@ def test_a_picture_of_one_line_passes_straight_through(make_line, height, ink, p
 def test_pages_are_no_lines(page, make_line):
     assert not is_line(page.image)
     assert not is_line(np.full((400, 300), 255, np.uint8))
-    two_lines = np.vstack([make_line("GL-2024-03", height=40)] * 2)
-    assert not is_line(two_lines)
+    line = make_line("GL-2024-03", height=60)
+    tight = line[np.flatnonzero(line.min(axis=1) < 128)]
+    assert not is_line(np.vstack([tight, np.full_like(tight[:8], 255), tight]))
     one_on_a_page = Page(make_line)
     one_on_a_page.add("北京市朝阳区", 100, 100)
     assert not is_line(one_on_a_page.image)
@@ -177,6 +221,12 @@ def test_crop_line_of_a_level_quad_is_a_slice(channels):
     image = image if channels == 3 else image[..., 0].copy()
     quad = np.array([[10, 20], [70, 20], [70, 45], [10, 45]])
     np.testing.assert_array_equal(crop_line(image, quad), image[20:45, 10:70])
+
+
+def test_crop_line_turns_an_upside_down_quad():
+    image = np.random.default_rng(0).integers(0, 256, (50, 80), dtype=np.uint8)
+    quad = np.array([[70, 45], [10, 45], [10, 20], [70, 20]])
+    np.testing.assert_array_equal(crop_line(image, quad), np.rot90(image[20:45, 10:70], 2))
 
 
 def test_crop_line_sets_a_sloping_line_upright(page):
