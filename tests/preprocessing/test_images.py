@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -167,8 +167,9 @@ def test_a_light_label_with_dark_text_keeps_white_around_it():
 
 
 def test_half_transparent_pixels_are_mixed_and_opaque_ones_kept():
-    rgba = np.array([[[0, 0, 0, 255], [0, 0, 0, 128], [0, 0, 0, 0]]], np.uint8)
-    assert read_image(rgba)[0, :, 0].tolist() == [0, 127, 255]
+    rgba = np.array([[[0, 0, 0, 255], [0, 0, 0, 128], [15, 15, 15, 10], [0, 0, 0, 0]]], np.uint8)
+    # 255 * 127/255 = 127; 15 * 10/255 + 255 * 245/255 = 245.6
+    assert read_image(rgba)[0, :, 0].tolist() == [0, 127, 246, 255]
     opaque_white = np.full((2, 2, 4), 255, np.uint8)
     assert (read_image(opaque_white) == 255).all()
 
@@ -239,8 +240,17 @@ def test_no_picture_cut_off_in_its_pixels_is_read(picture_format):
             read_image(content[: int(len(content) * share)])
 
 
+def test_a_tiff_without_its_width_is_an_image_error():
+    content = bytearray(encoded(Image.fromarray(gradient()), "TIFF"))
+    entry = content.index(struct.pack("<HH", 256, 4))  # tag ImageWidth, type long
+    content[entry : entry + 2] = struct.pack("<H", 255)
+    with pytest.raises(ImageError, match="not a picture that can be read"):
+        read_image(bytes(content))
+
+
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of much that it then reads or refuses
 @given(st.data())
+@settings(deadline=None)
 def test_damaged_files_give_an_image_or_an_image_error(data):
     picture_format = data.draw(st.sampled_from(["PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP"]))
     content = bytearray(encoded(Image.fromarray(gradient()), picture_format))
@@ -287,6 +297,7 @@ def test_other_bad_sources_are_refused(monkeypatch):
 
 
 @given(pictures)
+@settings(max_examples=50, deadline=None)
 def test_written_pictures_read_back_equal(tmp_path_factory, image):
     path = tmp_path_factory.mktemp("images") / "新建" / "图.PNG"
     write_image(path, image)
