@@ -206,6 +206,12 @@ def test_split_meets_its_fractions() -> None:
     }
 
 
+def test_split_counts_lines_not_groups() -> None:
+    lines = lines_of([f"often {n % 4}" for n in range(40)] + [f"once {n}" for n in range(60)])
+    sizes = [len(split_lines(lines, HALVES, seed)["train"]) for seed in range(10)]
+    assert max(abs(size - 50) for size in sizes) <= 5  # groups of 10: the once make up for them
+
+
 def test_split_depends_on_the_seed_alone() -> None:
     lines = lines_of([f"text {n % 50}" for n in range(200)])
     splits = split_lines(lines, HALVES, seed=1)
