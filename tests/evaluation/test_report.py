@@ -13,9 +13,9 @@ DATE = r"\d{4}-\d\d-\d\d"
 
 def test_a_report_counts_what_was_read(evaluate_texts):
     result = evaluate_texts(
-        ["GL-2024", "A10", "2024-03-01", "北京市"],
+        ["GL-2024", "AIO", "2024-03-01", "北京市"],
         # O for 0 | right | a day wrong | nothing
-        ["GL-2O24", "A10", "2024-03-07", ""],
+        ["GL-2O24", "AIO", "2024-03-07", ""],
         key_fields={"date": DATE},
     )
     assert result.model_name == "table.onnx"
@@ -100,9 +100,9 @@ def test_the_data_hash_follows_texts_and_pictures_but_not_file_names(make_lines,
 
 
 def test_worst_lines_come_by_share_of_wrong_characters(evaluate_texts):
-    # wrong shares: 1/10, 0, 2/2, 2/4
+    # wrong: 3 of 10, none, 2 of 2, 2 of 4
     result = evaluate_texts(
-        ["0123456789", "AB", "CD", "EFGH"], ["012345678", "AB", "", "EF"], confidences=[0.8] * 4
+        ["0123456789", "AB", "CD", "EFGH"], ["0123456", "AB", "", "EF"], confidences=[0.8] * 4
     )
     assert [line.reference for line in result.worst_lines(2)] == ["CD", "EFGH"]
     assert len(result.worst_lines(99)) == 3
@@ -189,14 +189,14 @@ def test_a_verdict_without_key_fields_says_so(evaluate_texts):
 
 
 def test_a_comparison_counts_lines_that_changed(evaluate_texts):
-    texts = ["AAAA", "BBBB", "CCCC", "DDDD"]
-    # wrong: 2, 1, 0, 0 characters before; 0, 2, 1, 0 after
-    before = evaluate_texts(texts, ["AA", "BBB", "CCCC", "DDDD"])
-    after = evaluate_texts(texts, ["AAAA", "BB", "CCC", "DDDD"])
+    texts = ["AAAA", "BBBB", "CCCC", "DDDD", "EEEE"]
+    # wrong: 2, 1, 0, 0, 3 characters before; 0, 2, 1, 0, 1 after
+    before = evaluate_texts(texts, ["AA", "BBB", "CCCC", "DDDD", "E"])
+    after = evaluate_texts(texts, ["AAAA", "BB", "CCC", "DDDD", "EEE"])
     result = compare(before, after)
-    assert (result.num_better, result.num_worse) == (1, 2)
+    assert (result.num_better, result.num_worse) == (2, 2)
     assert (result.num_mended, result.num_broken) == (1, 1)
-    assert result.cer_change == 0
+    assert result.cer_change == pytest.approx((4 - 6) / 20)
 
 
 def test_getting_worse_is_said_aloud(evaluate_texts):
