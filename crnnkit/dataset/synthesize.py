@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,17 @@ from tqdm import tqdm
 
 from crnnkit.dataset.fonts import find_faces
 from crnnkit.dataset.index import Line, split_lines, write_index
-from crnnkit.dataset.styles import LOOKS, sample_style
+from crnnkit.dataset.likeness import MAX_CROPS, sample_like, styles_like
+from crnnkit.dataset.styles import LOOKS, Style, sample_style
 from crnnkit.dataset.synth import Renderer
 from crnnkit.dataset.texts import Lexicon, Pattern, TextSource, mixture, random_string
 from crnnkit.errors import ConfigError, DatasetError
-from crnnkit.preprocessing.images import write_image
+from crnnkit.preprocessing.images import read_image, write_image
 from crnnkit.vocab import Vocab
 
 _LINES_PER_TASK = 50
+_LIKE_SHARE = 0.8
+_CROP_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,11 @@ class SynthConfig:
     """Font files and folders; empty: the fonts of this system."""
     looks: tuple[str, ...] = ()
     """Names from `styles.LOOKS`; empty: all of them, each with its usual share."""
+    like: Path | None = None
+    """A folder with some of your own crops: most lines get their colours, proportions, blur and
+    noise; the others keep the looks above, because no 50 crops show all that will come."""
     val_fraction: float = 0.1
-    """Share of the lines in val.txt; equal texts never stand in both files."""
+    """Share of the lines in val.txt, 0 for none; equal texts never stand in both files."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -55,6 +61,8 @@ class SynthConfig:
             raise ConfigError(f"synth: num_lines {self.num_lines}: must be 2 or more.")
         if self.lexicon is None and not self.patterns and self.vocab is None:
             raise ConfigError("synth: nothing to write. Give a lexicon, patterns or a vocabulary.")
+        if not 0 <= self.val_fraction < 1:
+            raise ConfigError(f"synth: val_fraction {self.val_fraction}: must lie in 0 to 1.")
         unknown = [look for look in self.looks if look not in LOOKS]
         if unknown:
             raise ConfigError(f"synth: unknown looks {unknown}. Known: {', '.join(LOOKS)}.")
@@ -88,16 +96,23 @@ def synthesize(config: SynthConfig, processes: int | None = None) -> SynthReport
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "images").mkdir(parents=True)
     try:
-        lines = list(_all_lines(painter, partial, processes or os.cpu_count() or 1))
-        fractions = {"train": 1 - config.val_fraction, "val": config.val_fraction}
-        splits = split_lines(lines, fractions, config.seed)
+        planned = [painter.plan_line(n, partial) for n in range(1, config.num_lines + 1)]
+        splits = _split(planned, config)
+        _render(painter, partial, processes or os.cpu_count() or 1)
         for name, part in splits.items():
             write_index(partial / f"{name}.txt", part)
         os.replace(partial, config.out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    sizes = {name: len(part) for name, part in splits.items()}
-    return SynthReport(config.out, sizes["train"], sizes["val"], painter.renderer.num_faces)
+    num_train, num_val = len(splits["train"]), len(splits.get("val", []))
+    return SynthReport(config.out, num_train, num_val, painter.renderer.num_faces)
+
+
+def _split(lines: list[Line], config: SynthConfig) -> dict[str, list[Line]]:
+    fractions = {"train": 1 - config.val_fraction}
+    if config.val_fraction:
+        fractions["val"] = config.val_fraction
+    return split_lines(lines, fractions, config.seed)
 
 
 class _Painter:
@@ -118,6 +133,7 @@ class _Painter:
             sources.append((0.5, random_string(charset, (1, 10))))
             self.alphabet |= set(charset)
         self.text_source = mixture(sources)
+        self.like = styles_like(_crops(config.like)) if config.like else []
 
     def check_characters(self) -> None:
         """Before anything is rendered: a line with a hole would teach a wrong reading."""
@@ -129,35 +145,52 @@ class _Painter:
                 "Add fonts that have them, or take them out of lexicon, patterns and vocabulary."
             )
 
-    def write_line(self, number: int, folder: Path) -> Line:
-        """Render line `number` (from 1) into `folder`/images."""
-        rng = np.random.default_rng((self.config.seed, number))
+    def plan_line(self, number: int, folder: Path) -> Line:
+        """What line `number` (from 1) will say and where it will lie."""
+        path = folder.resolve() / "images" / f"{number:06}.png"
+        return Line(path, self.text_source(self._rng(number)), number)
+
+    def write_line(self, number: int, folder: Path) -> None:
+        """Render line `number` into `folder`/images."""
+        rng = self._rng(number)
+        text, style = self.text_source(rng), self._style(rng)
+        rendered = self.renderer.render_line(text, rng, style, in_colour=True)
+        write_image(self.plan_line(number, folder).image, rendered.image)
+
+    def _rng(self, number: int) -> np.random.Generator:
+        return np.random.default_rng((self.config.seed, number))
+
+    def _style(self, rng: np.random.Generator) -> Style:
+        if self.like and rng.random() < _LIKE_SHARE:
+            return sample_like(self.like, rng)
         looks = self.config.looks
-        style = sample_style(rng, looks[int(rng.integers(len(looks)))] if looks else None)
-        rendered = self.renderer.render_line(self.text_source(rng), rng, style, in_colour=True)
-        path = folder / "images" / f"{number:06}.png"
-        write_image(path, rendered.image)
-        return Line(path.resolve(), rendered.text, number)
+        return sample_style(rng, looks[int(rng.integers(len(looks)))] if looks else None)
 
 
-def _all_lines(painter: _Painter, folder: Path, processes: int) -> Iterator[Line]:
-    """Lines in order, with a progress bar, rendered here or by several processes."""
+def _crops(folder: Path) -> list[np.ndarray]:
+    """Evenly chosen pictures of a folder and its subfolders, at most as many as are looked at."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _CROP_SUFFIXES)
+    if not paths:
+        raise DatasetError(f"{folder}: no pictures there. Give a folder with crops of lines.")
+    return [read_image(path) for path in paths[:: max(1, len(paths) // MAX_CROPS)][:MAX_CROPS]]
+
+
+def _render(painter: _Painter, folder: Path, processes: int) -> None:
+    """All lines, with a progress bar, here or in several processes."""
     numbers = range(1, painter.config.num_lines + 1)
     with tqdm(total=len(numbers), unit="line", desc="render") as progress:
         if processes == 1:
             for number in numbers:
-                yield painter.write_line(number, folder)
+                painter.write_line(number, folder)
                 progress.update()
             return
         tasks = [numbers[i : i + _LINES_PER_TASK] for i in range(0, len(numbers), _LINES_PER_TASK)]
         # Not fork: threads of the parent (torch, OpenCV) would leave their locks behind.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            processes, context, _start_process, (painter.config, folder)
-        ) as pool:
-            for lines in pool.map(_write_task, tasks):
-                yield from lines
-                progress.update(len(lines))
+        setup = (painter.config, folder)
+        with ProcessPoolExecutor(processes, context, _start_process, setup) as pool:
+            for num_written in pool.map(_write_task, tasks):
+                progress.update(num_written)
 
 
 _process_painter: _Painter
@@ -170,5 +203,7 @@ def _start_process(config: SynthConfig, folder: Path) -> None:
     _process_painter, _process_folder = _Painter(config), folder
 
 
-def _write_task(numbers: Sequence[int]) -> list[Line]:
-    return [_process_painter.write_line(number, _process_folder) for number in numbers]
+def _write_task(numbers: Sequence[int]) -> int:
+    for number in numbers:
+        _process_painter.write_line(number, _process_folder)
+    return len(numbers)

@@ -46,7 +46,9 @@ def test_seed_alone_decides_whatever_the_number_of_processes(
     tmp_path: Path, words: Path, tiny_font: Path
 ) -> None:
     def render(name: str, seed: int, processes: int) -> dict[str, bytes]:
-        config = SynthConfig(tmp_path / name, 60, words, fonts=(tiny_font,), seed=seed)
+        config = SynthConfig(
+            tmp_path / name, 60, words, fonts=(tiny_font,), val_fraction=0.3, seed=seed
+        )
         synthesize(config, processes)
         return contents(tmp_path / name)
 
@@ -73,6 +75,23 @@ def test_vocabulary_brings_every_character_and_looks_can_be_chosen(
     assert np.min(corners) >= 210  # clean means light paper without noise
 
 
+def test_impossible_split_is_refused_before_anything_is_rendered(
+    tmp_path: Path, tiny_font: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crnnkit.dataset.synthesize.write_image", lambda *_: pytest.fail("late"))
+    config = SynthConfig(tmp_path / "out", 9, patterns=("A",), fonts=(tiny_font,))
+    with pytest.raises(DatasetError, match="nothing left for val"):
+        synthesize(config, processes=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_validation_part_can_be_left_out(tmp_path: Path, tiny_font: Path) -> None:
+    config = SynthConfig(tmp_path / "out", 9, patterns=("A",), fonts=(tiny_font,), val_fraction=0)
+    assert synthesize(config, processes=1).num_val == 0
+    assert len(read_index(tmp_path / "out/train.txt")) == 9
+    assert not (tmp_path / "out/val.txt").exists()
+
+
 def test_existing_data_is_never_touched(tmp_path: Path, words: Path, tiny_font: Path) -> None:
     out = tmp_path / "mine"
     out.mkdir()
@@ -89,8 +108,9 @@ def test_failure_leaves_nothing_behind(
         raise OSError("no space left")
 
     monkeypatch.setattr("crnnkit.dataset.synthesize.write_image", full_disk)
+    config = SynthConfig(tmp_path / "out", 10, words, fonts=(tiny_font,), val_fraction=0)
     with pytest.raises(OSError, match="no space left"):
-        synthesize(SynthConfig(tmp_path / "out", 10, words, fonts=(tiny_font,)), processes=1)
+        synthesize(config, processes=1)
     assert [path.name for path in tmp_path.iterdir()] == ["words.txt"]
 
 
@@ -99,6 +119,7 @@ def test_failure_leaves_nothing_behind(
     [
         ({"num_lines": 1}, "num_lines 1: must be 2 or more"),
         ({"lexicon": None}, "nothing to write"),
+        ({"val_fraction": 1.0}, r"val_fraction 1\.0: must lie in 0 to 1"),
         ({"looks": ("clean", "shiny")}, r"unknown looks \['shiny'\]\. Known: clean"),
     ],
 )
