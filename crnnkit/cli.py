@@ -1,15 +1,18 @@
 """The command line: every stage as a command; names may be written with '-' or '_'."""
 
 import sys
-from dataclasses import fields
+from dataclasses import fields as fields_of
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tqdm import tqdm
 
 from crnnkit import __version__
 from crnnkit.errors import ConfigError, CrnnKitError, VocabError
+
+if TYPE_CHECKING:
+    from crnnkit.serving.recognizer import Recognizer
 
 # Commands import their stage when they run: the server must start where torch is not installed,
 # and `crnnkit --help` should not wait for it.
@@ -76,7 +79,7 @@ def train(
     from crnnkit.serving.export import export_onnx
 
     values = locals()
-    settings = {f.name: values[f.name] for f in fields(TrainConfig) if f.name in values}
+    settings = {f.name: values[f.name] for f in fields_of(TrainConfig) if f.name in values}
     config = TrainConfig(**settings | {"enhance": tuple(enhance or ())})
     with tqdm(total=1.0, unit="run", bar_format=_TRAINING_BAR, disable=None) as bar:
 
@@ -128,16 +131,16 @@ def evaluate(
         _check_vocab(model_path, recognizer.vocab.charset, vocab_path)
     lines = read_index(test_data)
     with tqdm(total=len(lines), unit="line", disable=None) as bar:
-        report = read_and_compare(
-            recognizer,
-            lines,
-            key_fields=_key_fields(key_field or []),
-            progress=lambda done, _: bar.update(done - bar.n),
-        )
+
+        def show_progress(done: int, _total: int) -> None:
+            bar.update(done - bar.n)
+
+        fields = _key_fields(key_field or [])
+        report = read_and_compare(recognizer, lines, key_fields=fields, progress=show_progress)
     decision = verdict(report, max_cer)
     print(f"Accuracy (exact match): {report.score.exact_match:.1%}")
     print(f"Average CER: {report.score.cer:.1%}")
-    print(f"Inference Time: {report.timing.single_ms:.1f} ms per image")
+    print(f"Inference Time: {report.timing.ms_per_line:.1f} ms per image")
     print(decision)
     if output_dir is not None:
         print(f"Report: {write_report(output_dir, report, decision=decision).html}")
@@ -272,7 +275,88 @@ def vocab(
         print(f"{vocab_path}: covers {coverage.fraction:.2%} of the characters; missing: {missing}")
 
 
-def _load(model_path: Path, num_threads: int):  # type: ignore[no-untyped-def]
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Option(help="Folder to make; it must not hold anything yet.")],
+    num_lines: Annotated[int, typer.Option("-n", "--n", "--num-lines", help="Lines to render.")],
+    lexicon: Annotated[
+        Path | None, typer.Option(help="Words, one per line, each with a count if you like.")
+    ] = None,
+    pattern: Annotated[
+        list[str] | None, typer.Option(help="e.g. 'GL-{year}-{n:03}-{A|B|C}'; repeatable.")
+    ] = None,
+    vocab_path: Annotated[
+        Path | None, typer.Option(help="Vocabulary whose characters occur at random, too.")
+    ] = None,
+    fonts: Annotated[
+        list[Path] | None, typer.Option(help="Font file or folder; default: the system's.")
+    ] = None,
+    look: Annotated[
+        list[str] | None, typer.Option(help="Only these looks; repeatable; default: all.")
+    ] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="Folder with some of your own crops to resemble.")
+    ] = None,
+    val_fraction: Annotated[float, typer.Option(help="Share of val.txt.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal data sets.")] = 0,
+) -> None:
+    """Render a labelled data set from a word list, number schemes and fonts."""
+    from crnnkit.dataset.synthesize import SynthConfig, synthesize
+
+    report = synthesize(
+        SynthConfig(
+            out=out,
+            num_lines=num_lines,
+            lexicon=lexicon,
+            patterns=tuple(pattern or ()),
+            vocab=vocab_path,
+            fonts=tuple(fonts or ()),
+            looks=tuple(look or ()),
+            like=like,
+            val_fraction=val_fraction,
+            seed=seed,
+        )
+    )
+    print(
+        f"Wrote {report.out}: {report.num_train} lines in train.txt, {report.num_val} in val.txt, "
+        f"drawn with {report.num_faces} faces"
+    )
+
+
+@app.command()
+def pretrain(
+    output: Annotated[Path, typer.Option(help="Checkpoint; continued where it exists.")],
+    chinese_lexicon: Annotated[Path, typer.Option(help="Chinese words with counts.")],
+    english_lexicon: Annotated[Path, typer.Option(help="English words.")],
+    minutes: Annotated[float, typer.Option(help="Wall-clock length of this piece.")],
+    vocab_path: Annotated[Path, typer.Option(help="Vocabulary to learn.")] = Path(
+        "vocab/zh_en.txt"
+    ),
+    num_threads: NumThreads = 0,
+    num_workers: Annotated[int, typer.Option(help="Rendering processes.", min=0)] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+) -> None:
+    """Train a base checkpoint from rendered glyphs and lines, piece by piece."""
+    from crnnkit.dataset.fonts import TRAINING_FAMILIES, find_faces, of_families
+    from crnnkit.dataset.synth import Renderer
+    from crnnkit.finetuning.pretrain import PretrainConfig
+    from crnnkit.finetuning.pretrain import pretrain as run_piece
+
+    config = PretrainConfig(
+        output=output,
+        vocab_path=vocab_path,
+        chinese_lexicon=chinese_lexicon,
+        english_lexicon=english_lexicon,
+        minutes=minutes,
+        num_threads=num_threads,
+        num_workers=num_workers,
+        device=device,
+    )
+    renderer = Renderer(of_families(find_faces(), TRAINING_FAMILIES))
+    run_piece(config, renderer, lambda report: print(report, flush=True))
+
+
+def _load(model_path: Path, num_threads: int) -> "Recognizer":
     from crnnkit.serving.recognizer import Recognizer
 
     return Recognizer.load(model_path, num_threads or None)

@@ -62,6 +62,8 @@ class PretrainConfig:
     warmup_steps: int = 200
     """Steps over which the rate rises at the start of every piece: AdamW's moments start afresh."""
     save_minutes: float = 5.0
+    num_threads: int = 0
+    """Threads of torch; 0 = as many as torch itself chooses."""
     num_workers: int = 1
     """Rendering processes."""
     dtype: torch.dtype = torch.bfloat16
@@ -99,6 +101,8 @@ def pretrain(
         CheckpointError: if the output exists but is no checkpoint.
         VocabError, DatasetError: if vocabulary, lexicons or faces cannot be used.
     """
+    if config.num_threads:
+        torch.set_num_threads(config.num_threads)
     torch.manual_seed(config.seed)
     run = _Run(config, renderer, on_report)
     if run.glyphs_seen < config.glyphs:

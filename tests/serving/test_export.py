@@ -1,0 +1,82 @@
+import json
+import os
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from crnnkit.errors import CheckpointError
+from crnnkit.model.checkpoint import load_checkpoint, new_checkpoint, save_checkpoint
+from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage
+from crnnkit.serving import export
+from crnnkit.serving.export import export_onnx
+from crnnkit.serving.recognizer import Recognizer
+
+TINY = ModelConfig(stages=(Stage(8, (4, 2)), Stage(12, (4, 2))), bottleneck=8, lstm_hidden=6)
+
+
+@pytest.fixture
+def checkpoint_path(tmp_path):
+    checkpoint = new_checkpoint(CheckpointInfo("0123456789AB 北京市", TINY))
+    torch.nn.init.normal_(checkpoint.model.context.weight)
+    path = tmp_path / "best.safetensors"
+    save_checkpoint(path, checkpoint)
+    return path
+
+
+@pytest.fixture
+def images(make_line):
+    return [make_line(text) for text in ("01", "北京市 0123456789", "A", "AB 12")]
+
+
+def test_the_file_reads_as_its_checkpoint_over_batches_and_widths(
+    checkpoint_path, images, tmp_path
+):
+    report = export_onnx(checkpoint_path, tmp_path / "out" / "model.onnx", images)
+    assert report.max_logit_difference < 1e-4
+    assert report.num_lines == len(images)
+    assert report.torch_ms > 0
+    assert report.onnx_ms > 0
+    assert os.listdir(tmp_path / "out") == ["model.onnx"]
+    exported = Recognizer.load(report.onnx_path)
+    batch = np.random.default_rng(5).normal(size=(5, 1, 32, 224)).astype(np.float32)
+    wanted = load_checkpoint(checkpoint_path).model(torch.from_numpy(batch)).detach().numpy()
+    np.testing.assert_allclose(exported.logits(batch), wanted, atol=1e-4)
+
+
+def test_the_description_travels_inside(checkpoint_path, tmp_path):
+    path = export_onnx(checkpoint_path, tmp_path / "model.onnx").onnx_path
+    properties = {p.key: p.value for p in onnx.load(path).metadata_props}
+    assert json.loads(properties["crnnkit"])["charset"] == "0123456789AB 北京市"
+
+
+def _disturb(monkeypatch, change):
+    """Let the exporter write a network that differs from the checkpoint's."""
+    write = export._write
+
+    def wrong(checkpoint, path):
+        with torch.no_grad():
+            change(checkpoint.model)
+        write(checkpoint, path)
+
+    monkeypatch.setattr(export, "_write", wrong)
+
+
+def test_logits_that_differ_leave_no_file_and_keep_the_old_one(
+    checkpoint_path, tmp_path, monkeypatch
+):
+    (tmp_path / "model.onnx").write_bytes(b"old")
+    _disturb(monkeypatch, lambda model: model.head.bias.add_(0.01))
+    with pytest.raises(CheckpointError, match=r"model.onnx: not written: its logits differ.*0.01"):
+        export_onnx(checkpoint_path, tmp_path / "model.onnx")
+    assert (tmp_path / "model.onnx").read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == ["best.safetensors", "model.onnx"]
+
+
+def test_texts_that_differ_are_named(checkpoint_path, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "MAX_LOGIT_DIFFERENCE", 1e9)  # the texts alone must catch it
+    _disturb(monkeypatch, lambda model: model.head.bias[1].add_(100))
+    with pytest.raises(CheckpointError, match=r"4 of 4 lines read otherwise.*became '0"):
+        export_onnx(checkpoint_path, tmp_path / "model.onnx", images)
+    assert not (tmp_path / "model.onnx").exists()

@@ -1,0 +1,118 @@
+import re
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from crnnkit import cli
+from crnnkit.dataset.index import Line, write_index
+from crnnkit.finetuning import trainer
+from crnnkit.model.config import ModelConfig, Stage
+from crnnkit.preprocessing.images import write_image
+from crnnkit.vocab import Vocab
+
+TINY = ModelConfig(stages=(Stage(8, (4, 2)), Stage(12, (4, 2))), bottleneck=8, lstm_hidden=6)
+
+
+@pytest.fixture
+def data(tmp_path, make_line, monkeypatch):
+    """Write an index of four lines, and let training build a tiny network."""
+    monkeypatch.setattr(trainer, "ModelConfig", lambda: TINY)
+    lines = []
+    for number, text in enumerate(("01", "AB 12", "北京", "2"), 1):
+        image = tmp_path / f"{number}.png"
+        write_image(image, make_line(text))
+        lines.append(Line(image, text, number))
+    write_index(tmp_path / "lines.txt", lines)
+    return tmp_path / "lines.txt"
+
+
+def run(*arguments):
+    result = CliRunner().invoke(cli.app, [str(a) for a in arguments], catch_exceptions=False)
+    return result.exit_code, result.output
+
+
+def test_the_tutorials_training_and_evaluation_run_as_written(data, tmp_path):
+    Vocab.from_texts(["01 AB 12 北京"]).save(tmp_path / "vocab.txt")
+    out = tmp_path / "checkpoints"
+    code, printed = run(
+        *("train", "--train_data", data, "--val_data", data, "--output_dir", out),
+        *("--vocab_path", tmp_path / "vocab.txt", "--epochs", 2, "--batch_size", 2),
+        *("--lr", 1e-4, "--device", "cpu"),
+    )
+    assert code == 0
+    number = r"\d+\.\d{3}"
+    epoch = (
+        rf"Epoch 2/2 \| Loss: {number} \| CER: {number} \| Val Loss: {number} \| Val CER: {number}"
+    )
+    assert re.search(epoch, printed)
+    assert {"best.safetensors", "best.onnx", "history.csv"} <= {p.name for p in out.iterdir()}
+
+    for model in ("best.safetensors", "best.onnx"):
+        code, printed = run(
+            *("evaluate", "--model_path", out / model, "--test-data", data),
+            *("--vocab_path", tmp_path / "vocab.txt"),
+        )
+        assert code == 0
+        assert re.search(r"Accuracy \(exact match\): \d+\.\d%", printed)
+        assert re.search(r"Average CER: \d+\.\d%", printed)
+        assert re.search(r"Inference Time: \d+\.\d ms per image", printed)
+        assert "not ready" in printed.lower()
+
+
+def test_a_vocabulary_other_than_the_models_is_refused(data, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "run"
+    run(*("train", "--train-data", data, "--val-data", data, "--output-dir", out), "--epochs", 1)
+    Vocab("012 AB京北").save(tmp_path / "other.txt")
+    arguments = ["evaluate", "--model-path", str(out / "best.onnx"), "--test-data", str(data)]
+    monkeypatch.setattr(
+        sys, "argv", ["crnnkit", *arguments, "--vocab-path", str(tmp_path / "other.txt")]
+    )
+    with pytest.raises(SystemExit, match=r"crnnkit: .*other.txt: not the vocabulary of"):
+        cli.main()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["vocab", "nowhere.txt", "--output", "v.txt"], "nowhere.txt"),
+        (["evaluate", "--model-path", "gone.onnx", "--test-data", "x.txt"], "gone.onnx"),
+        (["recognize", "x.png", "--model-path", "model.pth"], "crnnkit import"),
+        (["pipeline", "-p", "epoch=1"], "did you mean 'epochs'"),
+        (["vocab", "x.txt"], "--output"),
+    ],
+)
+def test_mistakes_end_in_one_message_and_a_code(arguments, message, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["crnnkit", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert message in str(stop.value.code)
+    assert "\n  File" not in str(stop.value.code)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_vocab_builds_and_shows_what_is_missing(data, tmp_path):
+    code, printed = run("vocab", data, "--output", tmp_path / "v.txt")
+    assert code == 0
+    assert "8 characters from 4 lines" in printed
+    Vocab("012AB ").save(tmp_path / "small.txt")
+    _, printed = run("vocab", data, "--vocab_path", tmp_path / "small.txt")
+    assert "'北'×1" in printed
+    assert "80.00%" in printed
+
+
+def test_doctor_ends_with_an_error_code_where_there_are_errors(data, tmp_path):
+    assert run("doctor", data)[0] == 0
+    data.write_text(data.read_text(encoding="utf-8") + "gone.png\tx\n", encoding="utf-8")
+    code, printed = run("doctor", data)
+    assert code == 1
+    assert "lines.txt:5" in printed
+
+
+def test_synth_renders_a_set_that_the_doctor_passes(tmp_path):
+    out = tmp_path / "mine"
+    code, printed = run("synth", "--out", out, "-n", 12, "--pattern", "GL-{n:03}-{A|B}")
+    assert code == 0
+    assert "11 lines in train.txt, 1 in val.txt" in printed
+    assert run("doctor", out / "train.txt", out / "val.txt")[0] == 0
