@@ -84,7 +84,8 @@ def _write(checkpoint: Checkpoint, path: Path) -> None:
         # the newer exporter takes minutes where this one takes seconds (benchmarks/LOG.md)
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message="Exporting a model to ONNX with a batch_size")
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # sizes are checked here
+        # the LSTM compares sizes while it is traced
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         torch.onnx.export(
             checkpoint.model,
             (example,),
