@@ -17,7 +17,7 @@ import numpy as np
 from crnnkit.preprocessing.enhance import is_light_on_dark, to_gray
 from crnnkit.preprocessing.reading_order import reading_order
 
-# Chosen on scanned receipts; recall changes by less than 1 % when one of them changes by a fifth.
+# Chosen on eight scanned receipts, where a fifth more or less of each moves recall by 1 to 2 %.
 _WORKING_PIXELS = 2_000_000
 """Larger pages are searched at this size: an A4 page has 170 dpi then."""
 _MIN_TEXT_HEIGHT = 6
@@ -72,7 +72,6 @@ def find_lines(page: np.ndarray) -> list[np.ndarray]:
         return []
     angle = _page_angle(lines)
     boxes = np.array([_level_box(line, angle) for line in lines])
-    boxes = boxes[_outermost(boxes)]
     return [_quad(boxes[i], angle) for i in reading_order(boxes)]
 
 
@@ -263,17 +262,6 @@ def _quad(box: np.ndarray, angle: float) -> np.ndarray:
     left, top, right, bottom = box
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
     return (corners @ _rotation(angle)).astype(np.float32)
-
-
-def _outermost(boxes: np.ndarray) -> np.ndarray:
-    """(N,) whether a box does not lie mostly inside a larger one."""
-    width, height = _sizes(boxes)
-    area = width * height
-    lower = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    upper = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    shared = np.prod((upper - lower).clip(0), axis=2)
-    is_inside = (shared > 0.5 * area[:, None]) & (area[:, None] < area[None, :])
-    return ~is_inside.any(axis=1)
 
 
 def _is_one_line(lines: list[_Line], picture_height: int) -> bool:

@@ -87,6 +87,25 @@ def test_light_text_on_a_dark_bar_is_found_without_the_bar(make_line, slope):
     assert_found(find_lines(image), [cv2.transform(quad[None], turn)[0] for quad in page.quads])
 
 
+def test_text_on_a_button_is_found_without_its_round_ends(make_line):
+    page = Page(make_line)
+    page.add("设备维护记录 GL-2024", 40, 30)
+    button = page.image[120:170, 60:560]
+    grey = 110
+    cv2.rectangle(button, (25, 0), (475, 49), grey, -1)
+    cv2.circle(button, (25, 25), 24, grey, -1)
+    cv2.circle(button, (475, 25), 24, grey, -1)
+    label = make_line("确定 OK", height=36, ink=PAPER, paper=grey)
+    button[6:42, 60 : 60 + label.shape[1]] = label
+    page.add("北京市朝阳区建国路88号", 40, 260)
+    found = find_lines(page.image)
+    assert len(found) == 3
+    left, _, width, height = cv2.boundingRect(found[1])
+    assert 110 < left < 130
+    assert width < label.shape[1] + 10
+    assert height < 40
+
+
 def test_rules_frames_and_specks_are_no_lines(page):
     cv2.line(page.image, (20, 90), (620, 92), INK, 2)
     cv2.rectangle(page.image, (10, 5), (630, 410), INK, 2)
@@ -107,8 +126,7 @@ def test_an_underlined_line_is_found_without_its_rule(page):
     assert_found(find_lines(page.image), page.quads)
 
 
-def test_no_line_lies_inside_another(page):
-    """A pen ring around a price is about as high as a heading."""
+def test_a_pen_ring_around_a_line_becomes_part_of_it(page):
     left, top, right, bottom = (int(x) for x in page.boxes[3])
     centre = ((left + right) // 2, (top + bottom) // 2)
     cv2.ellipse(page.image, centre, (right - left, bottom - top), 0, 0, 360, INK, 2)
