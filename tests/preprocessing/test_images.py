@@ -240,12 +240,21 @@ def test_no_picture_cut_off_in_its_pixels_is_read(picture_format):
             read_image(content[: int(len(content) * share)])
 
 
-def test_a_tiff_without_its_width_is_an_image_error():
-    content = bytearray(encoded(Image.fromarray(gradient()), "TIFF"))
-    entry = content.index(struct.pack("<HH", 256, 4))  # tag ImageWidth, type long
+def test_a_tiff_whose_second_page_is_damaged_is_an_image_error():
+    page = Image.fromarray(gradient())
+    content = bytearray(encoded(page, "TIFF", save_all=True, append_images=[page]))
+    entry = content.rindex(struct.pack("<HH", 256, 4))  # tag ImageWidth, type long
     content[entry : entry + 2] = struct.pack("<H", 255)
     with pytest.raises(ImageError, match="not a picture that can be read"):
         read_image(bytes(content))
+
+
+@pytest.mark.parametrize("picture_format", ["EPS", "PCX", "ICO"])
+def test_formats_outside_the_list_are_refused(picture_format):
+    """Pillow can read them, EPS by starting another program."""
+    content = encoded(Image.fromarray(gradient()), picture_format)
+    with pytest.raises(ImageError, match="Save it as one of PNG, JPEG"):
+        read_image(content)
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of much that it then reads or refuses
