@@ -78,8 +78,9 @@ def find_lines(page: np.ndarray) -> list[np.ndarray]:
 def is_line(image: np.ndarray) -> bool:
     """Whether a picture, uint8 (H, W) or (H, W, 3), shows one text line and little else.
 
-    True up to 32 px height, where two rows could not be read, and where all text found
-    stands in one row that fills at least two fifths of the height.
+    True up to 32 px height, where two rows could not be read; where all text found stands in
+    one row that fills at least two fifths of the height; and up to 96 px where none is found:
+    a line too faint for the finder is still shown to the recogniser.
     """
     gray = to_gray(image)
     return _is_one_line(_search(gray), gray.shape[0])

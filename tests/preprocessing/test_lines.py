@@ -211,6 +211,11 @@ def test_a_picture_of_one_line_passes_straight_through(make_line, height, ink, p
     np.testing.assert_array_equal(crop_line(line, quad), line)
 
 
+@pytest.mark.parametrize(("height", "expected"), [(32, True), (96, True), (97, False)])
+def test_a_low_picture_in_which_nothing_is_found_is_a_line(height, expected):
+    assert is_line(np.full((height, 200), PAPER, np.uint8)) is expected
+
+
 def test_pages_are_no_lines(page, make_line):
     assert not is_line(page.image)
     assert not is_line(np.full((400, 300), 255, np.uint8))
