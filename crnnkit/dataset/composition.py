@@ -141,11 +141,13 @@ def _add_neighbours(line: InkLine, rng: np.random.Generator) -> None:
     first, last = round(top), round(bottom)
     own = np.roll(line.ink[first:last], int(rng.integers(line.ink.shape[1])), axis=1)
     gap = round(line.em_px * (0.08 + 0.15 * rng.random()))
-    above, below = max(first - gap, 0), max(line.ink.shape[0] - last - gap, 0)
-    if rng.random() < 0.7 and above:
-        line.ink[:above] = own[::-1][:above][::-1][-above:] if above <= len(own) else 0
-    if rng.random() < 0.7 and below:
-        line.ink[-below:] = own[:below] if below <= len(own) else 0
+    end_above, start_below = max(first - gap, 0), last + gap
+    height_above = min(end_above, len(own))
+    height_below = min(max(line.ink.shape[0] - start_below, 0), len(own))
+    if rng.random() < 0.7:
+        line.ink[end_above - height_above : end_above] = own[len(own) - height_above :]
+    if rng.random() < 0.7:
+        line.ink[start_below : start_below + height_below] = own[:height_below]
 
 
 def _ruled(line: InkLine, style: Style, baseline: int, rng: np.random.Generator) -> InkLine:

@@ -39,7 +39,7 @@ class Style:
     """Slant: px to the right per px up."""
     rotation_deg: float = 0.0
     perspective: float = 0.0
-    """How much lower one end is than the other, as a share of the height."""
+    """How much of the height one end may lose: the right one, or, if negative, the left one."""
     margins_em: tuple[float, float, float, float] = (0.1, 0.1, 0.15, 0.15)
     """Left free around the ink: top, bottom, left, right; negative cuts into the text."""
     full_height: bool = False

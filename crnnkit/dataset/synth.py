@@ -193,15 +193,14 @@ def _placement(
 
 
 def _perspective(share: float, size_hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """One end seen smaller than the other."""
+    """The right end seen smaller than the left one; the left end if `share` is negative."""
     height, width = size_hw
     source = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    loss = abs(share) * height * rng.random(2)
+    top_loss, bottom_loss = abs(share) * height * rng.random(2)
+    upper, lower = (0, 3) if share < 0 else (1, 2)
     target = source.copy()
-    near, far = ((0, 3), (1, 2)) if share < 0 else ((1, 2), (0, 3))
-    target[near[0], 1] += loss[0]
-    target[near[1], 1] -= loss[1]
-    assert far, "the far end stays"
+    target[upper, 1] += top_loss
+    target[lower, 1] -= bottom_loss
     return cv2.getPerspectiveTransform(source, target)
 
 

@@ -61,4 +61,8 @@ def system_faces() -> list[Face]:
     latin = [face for face in faces if face.draws("Aa0") and not face.draws("永")]
     if not cjk or not latin:
         pytest.skip("this machine lacks a hanzi font or a Latin one (apt-get: fonts-noto-cjk)")
-    return [cjk[0], latin[0]]
+    return [_plainest(cjk), _plainest(latin)]
+
+
+def _plainest(faces: list[Face]) -> Face:
+    return next((face for face in faces if face.style in ("Regular", "Book")), faces[0])
