@@ -230,9 +230,12 @@ def test_a_server_that_is_gone_is_told_in_words(page, tmp_path):
 
 def test_the_page_fits_a_phone(page, tmp_path):
     page.set_viewport_size({"width": 360, "height": 740})
-    choose(page, picture(tmp_path / "wide.png", width=2000, height=64))
+    choose(page, *(picture(tmp_path / f"{i}{'x' * 60}.png", 2000, 64) for i in range(5)))
     page.get_by_role("button", name=START["zh-CN"]).click()
-    expect(page.locator("#lines .line")).to_have_count(3)
+    expect(page.get_by_role("status")).to_have_text("完成：共 5 张")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
-    picture_box, lines_box = (page.locator(i).bounding_box() for i in ("#view", "#lines"))
-    assert lines_box["y"] > picture_box["y"] + picture_box["height"]
+    view, shown, lines = (
+        page.locator(name).bounding_box() for name in ("#view", "#picture", "#lines")
+    )
+    assert 250 < shown["width"] < view["width"]
+    assert lines["y"] > view["y"] + view["height"]  # below, not beside
