@@ -319,7 +319,8 @@ class _Lines(IterableDataset):
         rng = _worker_rng(self.config.seed, self.seen)
         charset = "".join(c for c in self.vocab.charset if c == " " or self.renderer.can_draw(c))
         chinese = Lexicon.load(self.config.chinese_lexicon, charset)
-        english = Lexicon.load(self.config.english_lexicon, charset)
+        # word lists give every noun with "'s" too
+        english = Lexicon.load(self.config.english_lexicon, charset.replace("'", ""))
         mixture = general_texts(charset, chinese, english)
         buckets: dict[int, list[_FramedLine]] = defaultdict(list)
         seen = self.seen

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from crnnkit.errors import CheckpointError
@@ -45,7 +45,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, half: bool = False
     }
     partial = path.with_name(path.name + ".partial")
     try:
-        save_file(weights, partial, metadata={METADATA_KEY: checkpoint.info.to_json()})
+        # not save_file, which makes a file that only its owner may read
+        partial.write_bytes(save(weights, {METADATA_KEY: checkpoint.info.to_json()}))
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
