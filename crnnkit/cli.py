@@ -62,7 +62,7 @@ def train(
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the data, at most.")] = 60,
     minutes: Annotated[float, typer.Option(help="Wall-clock budget of training.")] = 10.0,
-    batch_size: Annotated[int, typer.Option(help="Lines per step.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Lines per step.")] = 16,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 1,
     num_threads: NumThreads = 0,

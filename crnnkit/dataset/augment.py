@@ -19,24 +19,26 @@ def augment(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
     """
     varied = _warp(gray, rng)
     varied = _change_tone(varied, rng)
-    if rng.random() < 0.35:
+    if rng.random() < 0.5:
         varied = _lose_sharpness(varied, rng)
     if rng.random() < 0.35:
         varied = _add_noise(varied, rng)
+    if rng.random() < 0.25:
+        varied = _hide_a_patch(varied, rng)
     return varied
 
 
 def _warp(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
     """Stretch, shift, slant and tilt, in one interpolation."""
     height, width = gray.shape
-    stretch = rng.uniform(0.9, 1.08)
-    zoom = rng.uniform(0.85, 1.1)
-    slant = rng.normal(0, 0.08)
+    stretch = rng.uniform(0.82, 1.1)
+    zoom = rng.uniform(0.8, 1.2)
+    slant = rng.normal(0, 0.14)
     # a tilt moves the ends of a long line out of the picture, so it is bounded at the ends
     tilt = rng.normal(0, 0.04) * min(1.0, 3 * height / width)
     matrix = np.array([[stretch, slant, 0], [tilt, zoom, 0]], dtype=np.float64)
     center = np.array([width / 2, height / 2])
-    shift = rng.uniform(-1, 1, 2) * (min(0.1 * height, 0.02 * width + 1), 0.08 * height)
+    shift = rng.uniform(-1, 1, 2) * (min(0.1 * height, 0.02 * width + 1), 0.1 * height)
     matrix[:, 2] = center + shift - matrix[:, :2] @ center
     return cv2.warpAffine(
         gray, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -73,3 +75,13 @@ def _lose_sharpness(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
 def _add_noise(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
     noise = rng.standard_normal(gray.shape, dtype=np.float32) * rng.uniform(2, 14)
     return (gray + noise).clip(0, 255).astype(np.uint8)
+
+
+def _hide_a_patch(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
+    """A stain or a worn spot, narrower than a character: neighbours must help to read it."""
+    height, width = gray.shape
+    patch_h, patch_w = (max(1, int(height * share)) for share in rng.uniform(0.15, 0.45, 2))
+    top, left = rng.integers(0, height - patch_h + 1), rng.integers(0, max(1, width - patch_w))
+    hidden = gray.copy()
+    hidden[top : top + patch_h, left : left + patch_w] = rng.choice([gray.min(), np.median(gray)])
+    return hidden

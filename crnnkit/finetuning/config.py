@@ -26,14 +26,14 @@ class TrainConfig:
     output_dir: Path
     """Folder for best.safetensors, last.safetensors and history.csv."""
     vocab_path: Path | None = None
-    """Vocabulary file. None: the pretrained checkpoint's characters and the training texts'."""
+    """Vocabulary file. None: the characters of the pretrained checkpoint and of both data sets."""
     pretrained_ckpt: Path | None = None
     """Checkpoint to start from. None: from random weights."""
     epochs: int = 60
     """Passes over the training lines, at most."""
     minutes: float = 10.0
     """Wall-clock budget of the training loop; whichever of the two ends first counts."""
-    batch_size: int = 32
+    batch_size: int = 16
     """Lines per optimiser step."""
     lr: float = 2e-3
     """Peak learning rate of AdamW; warmed up, then a cosine down to 1 % of it."""

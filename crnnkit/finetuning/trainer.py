@@ -64,7 +64,9 @@ def train(
         torch.set_num_threads(config.num_threads)
     torch.manual_seed(config.seed)
     train_index, val_index = read_index(config.train_data), read_index(config.val_data)
-    checkpoint, vocab_change = _starting_point(config, train_index)
+    checkpoint, vocab_change = _starting_point(
+        config, [line.text for line in train_index + val_index]
+    )
     run = _Run(
         config,
         checkpoint,
@@ -271,7 +273,7 @@ def lr_share(progress: float, warmup: float) -> float:
 
 
 def _starting_point(
-    config: TrainConfig, train_index: Sequence[Line]
+    config: TrainConfig, texts: Sequence[str]
 ) -> tuple[Checkpoint, VocabChange | None]:
     """A network to train, with its description and what became of its vocabulary."""
     training = {
@@ -280,7 +282,7 @@ def _starting_point(
         "lr": config.lr,
         "seed": config.seed,
     }
-    own = Vocab.from_texts(line.text for line in train_index)
+    own = Vocab.from_texts(texts)
     if config.pretrained_ckpt is None:
         vocab = Vocab.load(config.vocab_path) if config.vocab_path else own
         line_config = LineConfig(enhance=config.enhance)
