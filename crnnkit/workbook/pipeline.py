@@ -37,6 +37,9 @@ STEPS = {
 }
 """Notebook → what it does, in the order of running."""
 
+OWN_DATA: dict[str, object] = {"val_index": "", "test_index": "", "pages": "", "key_fields": {}}
+"""What the other data parameters become where `train_index` alone is given."""
+
 TYPES: dict[str, TypeAdapter] = {
     "str": TypeAdapter(str),
     "int": TypeAdapter(int),
@@ -224,6 +227,15 @@ def _read_yaml(path: Path) -> dict[str, object]:
     return {str(name): value for name, value in values.items()}
 
 
+def without_demo(parameters: Mapping[str, object]) -> dict[str, object]:
+    """Parameters in which no demo file stands in for one that the user's data set lacks.
+
+    The notebooks' defaults belong to the demo set: its lines and key fields must neither choose
+    the epoch nor judge a recogniser that was trained on other data.
+    """
+    return (OWN_DATA if "train_index" in parameters else {}) | dict(parameters)
+
+
 def run_pipeline(
     parameters: Mapping[str, object],
     run_dir: str | Path | None = None,
@@ -246,7 +258,7 @@ def run_pipeline(
     folder = notebooks or project_root() / "notebooks"
     declared = declared_parameters(notebooks)
     given = {**parameters, "run_dir": str(run_dir)} if run_dir else dict(parameters)
-    values = check_parameters(given, declared)
+    values = check_parameters(without_demo(given), declared)
     target = resolve_path(str(values.get("run_dir") or yaml.safe_load(declared["run_dir"].default)))
     values["run_dir"] = display_path(target)
     for step in STEPS:  # an old record must not pass for this run's

@@ -15,6 +15,7 @@ from crnnkit.workbook.pipeline import (
     format_result,
     load_parameters,
     run_pipeline,
+    without_demo,
 )
 
 PARAMETERS = """\
@@ -261,3 +262,16 @@ def test_a_killed_kernel_is_told_plainly(notebooks, tmp_path):
     write_notebook(notebooks, "01_preprocessing", PARAMETERS, "import os; os._exit(9)")
     with pytest.raises(PipelineError, match=r"01_preprocessing: the notebook's process ended"):
         run_pipeline({}, tmp_path / "run", notebooks, io.StringIO())
+
+
+def test_the_demos_files_never_join_the_users_own():
+    assert without_demo({"epochs": 3}) == {"epochs": 3}  # the demo run keeps the demo's files
+    own = without_demo({"train_index": "mine.txt", "test_index": "mine_too.txt"})
+    assert own == {
+        "train_index": "mine.txt",
+        "test_index": "mine_too.txt",
+        "val_index": "",
+        "pages": "",
+        "key_fields": {},
+    }
+    assert set(own) <= set(declared_parameters())  # the real notebooks know all of them
