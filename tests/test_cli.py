@@ -77,7 +77,7 @@ def test_a_vocabulary_other_than_the_models_is_refused(data, tmp_path, capsys, m
     [
         (["vocab", "nowhere.txt", "--output", "v.txt"], "nowhere.txt"),
         (["evaluate", "--model-path", "gone.onnx", "--test-data", "x.txt"], "gone.onnx"),
-        (["recognize", "x.png", "--model-path", "model.pth"], "crnnkit import"),
+        (["recognize", "x.png", "--model-path", "model.pth"], "unpickled"),
         (["pipeline", "-p", "epoch=1"], "did you mean 'epochs'"),
         (["vocab", "x.txt"], "--output"),
     ],

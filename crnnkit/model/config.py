@@ -119,6 +119,8 @@ class CheckpointInfo:
                 f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5]
             )
             raise CheckpointError(f"{source}: its description is not valid: {faults}") from None
+        except ConfigError as error:
+            raise CheckpointError(f"{source}: its description is not valid: {error}") from None
         if info.format_version != FORMAT_VERSION:
             raise CheckpointError(
                 f"{source}: format version {info.format_version}, this crnnkit reads "

@@ -89,7 +89,7 @@ class Recognizer:
         if path.suffix == ".safetensors":
             return cls(*_load_torch(path, num_threads), name=path.name)
         if path.suffix in (".pth", ".pt", ".ckpt", ".bin"):
-            remedy = f"Bring it into crnnkit's form first: crnnkit import {path}."
+            remedy = "It would have to be unpickled, which runs code. Give .safetensors or .onnx."
         else:
             remedy = "Give an .onnx file or a .safetensors checkpoint."
         raise CheckpointError(f"{path}: {path.suffix!r} is no model format read here. {remedy}")

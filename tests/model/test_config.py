@@ -51,6 +51,7 @@ def test_description_survives_json_with_its_characters_readable():
         ('"height":32', '"heigth":32', "heigth"),  # unknown name, nested
         ('"charset"', '"characters"', "charset"),  # missing and unknown
         ('"bottleneck":160', '"bottleneck":"wide"', "bottleneck"),  # wrong type
+        ('"max_width":2048', '"max_width":2047', "no multiple"),  # right type, impossible value
         ('"format_version":1', '"format_version":99', "format version 99"),
     ],
 )

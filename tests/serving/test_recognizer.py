@@ -229,9 +229,9 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("old.pth", "crnnkit import .*old.pth"),  # pickles of other projects
-        ("old.pt", "crnnkit import"),
-        ("model.bin", "crnnkit import"),
+        ("old.pth", "old.pth.*unpickled"),  # pickles of other projects
+        ("old.pt", "unpickled"),
+        ("model.bin", "unpickled"),
         ("model.txt", "Give an .onnx file or a .safetensors checkpoint"),
         ("model", "Give an .onnx file or a .safetensors checkpoint"),  # no suffix at all
     ],
