@@ -176,18 +176,17 @@ class TrainingMonitor:
             self.shown_share = share
 
     def on_epoch(self, result: EpochResult) -> None:
-        """Print the epoch; now and then redraw the curves and read the samples."""
+        """Print the epoch below the curves; now and then redraw them and read the samples."""
         self.history.append(result)
+        if len(self.history) == 1:
+            self.curves.display(plot_history(self.history))
+            self.drawn_at = time.monotonic()
+        elif time.monotonic() - self.drawn_at > SECONDS_BETWEEN_CURVES:
+            self.curves.update(plot_history(self.history))
+            self.drawn_at = time.monotonic()
         print(result.line(self.config.epochs), flush=True)
         if result.epoch & (result.epoch - 1) == 0:
             self._read_samples(result.epoch)
-        if len(self.history) == 1:
-            self.curves.display(plot_history(self.history))
-        elif time.monotonic() - self.drawn_at > SECONDS_BETWEEN_CURVES:
-            self.curves.update(plot_history(self.history))
-        else:
-            return
-        self.drawn_at = time.monotonic()
 
     def finish(self) -> None:
         """Draw the whole history and read the samples with the last epoch's network."""
