@@ -12,6 +12,10 @@ TORCH_PIP_ARGS ?=
 # Options handed on: make run ARGS="--help"
 ARGS ?=
 
+# Threads that wait by spinning bring a busy machine to a halt: with two cores and one other
+# program, 2 training lines a second instead of 80 (benchmarks/LOG.md).
+export OMP_WAIT_POLICY ?= PASSIVE
+
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

@@ -25,7 +25,7 @@ def test_plates_are_read_after_two_minutes_from_nothing(tmp_path):
         "train_index": str(plates / "train.txt"),
         "val_index": "",  # a tenth of train chooses the epoch; val is read once, at the end
         "test_index": str(plates / "val.txt"),
-        "pages": "",
+        "pretrained_ckpt": "",
         "minutes": MINUTES,
         "key_fields": {"plate": "[一-龥][A-Z][A-Z0-9]{5,6}"},
     }

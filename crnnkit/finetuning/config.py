@@ -46,7 +46,7 @@ class TrainConfig:
     seed: int = 1
     """Of weights, order and augmentation."""
     num_threads: int = 0
-    """Threads of torch; 0 = as many as torch itself chooses."""
+    """Threads of torch; 0 = one or all cores, whichever is faster at the start."""
     augment: bool = True
     """Vary the training pictures (dataset.augment)."""
     enhance: tuple[str, ...] = ()

@@ -102,6 +102,9 @@ class _Run:
         self.best_path = config.output_dir / "best.safetensors"
         self.last_path = config.output_dir / "last.safetensors"
         self.lines_seen = 0
+        if not config.num_threads and config.device == "cpu":
+            first = next(batches(train_lines, config.batch_size))
+            torch.set_num_threads(faster_threads(self.model, first))
         self.dtype = (
             faster_precision(self.model, next(batches(train_lines, config.batch_size)))
             if config.precision == "auto"
@@ -245,23 +248,38 @@ def autocast(device: str, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32)
 
 
+def faster_threads(model: nn.Module, batch: Batch) -> int:
+    """One thread, or as many as there are cores: whichever runs a batch faster.
+
+    On a busy machine several threads wait for each other and are slower than one.
+    """
+    all_threads = torch.get_num_threads()
+    seconds = {}
+    for num_threads in (1, all_threads):
+        torch.set_num_threads(num_threads)
+        seconds[num_threads] = min(_seconds(model, batch, torch.float32) for _ in range(2))
+    return min(seconds, key=lambda num_threads: seconds[num_threads])
+
+
 def faster_precision(model: nn.Module, batch: Batch) -> torch.dtype:
-    """Time forward and backward of one batch in float32 and bfloat16, best of three each.
+    """Float32 or bfloat16: whichever runs a batch faster.
 
     Processors with bfloat16 units train twice as fast with it; on others it is slower.
     """
+    dtypes = (torch.float32, torch.bfloat16)
+    return min(dtypes, key=lambda dtype: min(_seconds(model, batch, dtype) for _ in range(3)))
+
+
+def _seconds(model: nn.Module, batch: Batch, dtype: torch.dtype) -> float:
+    """Time forward and backward of a batch; the weights stay as they are."""
     device = next(model.parameters()).device
     images = batch.images.to(device, memory_format=torch.channels_last)
-    seconds = {torch.float32: math.inf, torch.bfloat16: math.inf}
-    for _ in range(3):
-        for dtype in seconds:
-            began = time.perf_counter()
-            with autocast(device.type, dtype):
-                logits = model(images)
-            logits.float().square().mean().backward()
-            seconds[dtype] = min(seconds[dtype], time.perf_counter() - began)
+    began = time.perf_counter()
+    with autocast(device.type, dtype):
+        logits = model(images)
+    logits.float().square().mean().backward()
     model.zero_grad(set_to_none=True)
-    return min(seconds, key=lambda dtype: seconds[dtype])
+    return time.perf_counter() - began
 
 
 def lr_share(progress: float, warmup: float) -> float:
