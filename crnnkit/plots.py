@@ -33,9 +33,10 @@ UInt8Image = NDArray[np.uint8]
 class Plot(Figure):
     """A figure that a notebook shows by itself; matplotlib's own does so only after pyplot ran."""
 
-    def _repr_png_(self) -> bytes:
+    def _repr_jpeg_(self) -> bytes:
         content = io.BytesIO()
-        self.savefig(content, format="png")
+        # a page of pictures takes 2 MB as PNG, and notebooks are committed with their figures
+        self.savefig(content, format="jpg", pil_kwargs={"quality": 80, "optimize": True})
         return content.getvalue()
 
     def svg(self) -> bytes:

@@ -25,7 +25,7 @@ def drawn(figure):
     """Render without a warning; uint8 (H, W, 3)."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return np.asarray(Image.open(io.BytesIO(figure._repr_png_())).convert("RGB"))
+        return np.asarray(Image.open(io.BytesIO(figure._repr_jpeg_())).convert("RGB"))
 
 
 def words(figure):
@@ -91,7 +91,7 @@ def test_every_plot_is_among_those_drawn_above():
 
 
 def test_nothing_of_the_figures_needs_pyplot():
-    code = "import sys, crnnkit.plots as p; p.plot_confusions({('a', 'b'): 1})._repr_png_(); "
+    code = "import sys, crnnkit.plots as p; p.plot_confusions({('a', 'b'): 1})._repr_jpeg_(); "
     code += "sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
