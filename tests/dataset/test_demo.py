@@ -80,10 +80,13 @@ def test_page_lines_lie_on_ink_in_reading_order_and_apart(page):
     bottom = -1.0
     for line in page["lines"]:
         top_left, top_right, bottom_right, bottom_left = np.array(line["points"])
-        assert top_left[0] < top_right[0] and bottom_left[0] < bottom_right[0]
-        assert top_left[1] < bottom_left[1] and top_right[1] < bottom_right[1]
+        assert top_left[0] < top_right[0]
+        assert bottom_left[0] < bottom_right[0]
+        assert top_left[1] < bottom_left[1]
+        assert top_right[1] < bottom_right[1]
         low, high = np.array(line["points"]).min(0), np.array(line["points"]).max(0)
-        assert (low >= 0).all() and (high <= (width, height)).all()
+        assert (low >= 0).all()
+        assert (high <= (width, height)).all()
         assert low[1] > bottom, "lines stand one below the other"
         x0, y0, x1, y1 = (*low.astype(int), *high.astype(int))
         assert np.ptp(grey[y0:y1, x0:x1]) > 80, f"no ink under {line['text']!r}"
