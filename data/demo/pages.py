@@ -10,7 +10,7 @@ from typeset import EM, HAN_FACES, LATIN_FACES, Face, set_type
 from wear import Array
 
 KAI, SONG, _, HEI, *_ = HAN_FACES
-B612, OCR_B = LATIN_FACES[0], LATIN_FACES[4]
+B612, B612_MONO = LATIN_FACES[0], LATIN_FACES[3]
 MARGIN = 60  # px from the page's edge to its text
 
 
@@ -53,7 +53,7 @@ MEDICAL_BILL = Page(
     620,
     32,
     64,
-    OCR_B,
+    B612_MONO,
     KAI,
     (35, 40, 90),
     (
@@ -120,18 +120,20 @@ def rotate(photo: Array, quads: list[Array], degrees: float) -> tuple[Array, lis
 
 
 def name_plate(rng: Generator) -> tuple[Array, list[Array]]:
-    """A photo of an engraved and inked metal plate, scratched, a little askew."""
+    """A photo of a printed metal plate, scratched, a little askew."""
     ink, quads = set_page(NAME_PLATE)
     scratches = wear.scratch_mask(ink.shape, 2, rng)
     ink = wear.abrade(ink, 0.06, rng)[..., None]
-    photo = wear.metal(ink.shape[:2], rng) * (1 - ink) + np.array(NAME_PLATE.ink) * ink
-    photo = photo + 40 * scratches[..., None]
+    sheet = wear.metal(ink.shape[:2], rng)
+    sheet = 0.4 * sheet + 0.6 * sheet.mean((0, 1))  # seen from further away than a line is
+    photo = sheet * (1 - ink) + np.array(NAME_PLATE.ink) * ink
+    photo = photo + 25 * scratches[..., None]
     photo, quads = rotate(photo, quads, 1.2)
     return wear.noise(cv2.GaussianBlur(photo, (0, 0), 0.8), 4, rng), quads
 
 
 def medical_bill(rng: Generator) -> tuple[Array, list[Array]]:
-    """A scan of a bill from a tired printer, with a stamp and a shadow."""
+    """A photo of a bill from a tired printer, partly in shadow."""
     ink, quads = set_page(MEDICAL_BILL)
     ink = wear.abrade(ink, 0.08, rng)[..., None]
     photo = wear.paper(ink.shape[:2], rng) * (1 - ink) + np.array(MEDICAL_BILL.ink) * ink

@@ -34,6 +34,11 @@ def test_every_file_is_as_it_was_frozen():
     assert digests == frozen
 
 
+def test_the_list_of_hashes_is_the_one_that_was_frozen():
+    digest = hashlib.sha256((DEMO / "SHA256SUMS").read_bytes()).hexdigest()
+    assert digest == "018c7d96a2795e5610ae8f121b913796e9f55d37699907f9302d5f14fb35d86d"
+
+
 def test_it_has_the_promised_size(splits):
     assert {name: len(lines) for name, lines in splits.items()} == {
         "train": 900, "val": 100, "test": 200,
