@@ -1,7 +1,7 @@
 # Every target is also a `crnnkit` command or one line: the README lists them for Windows.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env run test lint lab serve clean
+.PHONY: help env run test lint lab serve notebooks clean
 
 # Override on the command line, for example: make env PYTHON=/usr/bin/python3.12
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
@@ -62,6 +62,11 @@ lab: env  ## Open the notebooks in JupyterLab
 
 serve: env  ## Serve checkpoints/serving.onnx: web page and POST /api/ocr; ARGS="..." are handed on
 	@$(BIN)/crnnkit serve $(ARGS)
+
+notebooks: env  ## Execute the committed notebooks on the demo set and clean them (about 6 minutes)
+	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=1200 notebooks/0*.ipynb
+	@$(BIN)/nbstripout --keep-count --extra-keys "metadata.papermill metadata.widgets \
+		cell.metadata.papermill cell.metadata.execution" notebooks/0*.ipynb
 
 clean:  ## Remove caches (not the environment, data or checkpoints)
 	@rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
