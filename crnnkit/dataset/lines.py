@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from crnnkit.dataset.augment import augment
 from crnnkit.dataset.index import Line
@@ -94,13 +95,17 @@ def _width_groups(
 
 def _collate(loaded: Sequence[LoadedLine], rng: np.random.Generator | None) -> Batch:
     grays = [item.gray if rng is None else augment(item.gray, rng) for item in loaded]
-    lengths = [len(item.target_ids) for item in loaded]
-    target_ids = torch.full((len(loaded), max(lengths)), BLANK_ID, dtype=torch.long)
-    for row, item in zip(target_ids, loaded, strict=True):
-        row[: len(item.target_ids)] = torch.tensor(item.target_ids)
+    target_ids, target_lengths = pad_targets([item.target_ids for item in loaded])
     return Batch(
         images=torch.from_numpy(np.stack([gray_to_array(gray) for gray in grays])),
         target_ids=target_ids,
-        target_lengths=torch.tensor(lengths),
+        target_lengths=target_lengths,
         lines=tuple(item.line for item in loaded),
     )
+
+
+def pad_targets(labels: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Labels as `ctc_loss` takes them: ids (B, L) padded with the blank, lengths (B,)."""
+    rows = [torch.tensor(label, dtype=torch.long) for label in labels]
+    ids = pad_sequence(rows, batch_first=True, padding_value=BLANK_ID)
+    return ids, torch.tensor([len(label) for label in labels])

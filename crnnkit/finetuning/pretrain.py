@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from crnnkit.dataset.general_texts import general_texts, within
+from crnnkit.dataset.lines import pad_targets
 from crnnkit.dataset.synth import RenderedLine, Renderer
 from crnnkit.dataset.texts import Lexicon, TextSource
 from crnnkit.finetuning.trainer import autocast, make_optimizer
@@ -367,14 +368,11 @@ class _Lines(IterableDataset):
 
 
 def _collate(lines: Sequence[_FramedLine]) -> FramedBatch:
-    lengths = [len(line.target_ids) for line in lines]
-    target_ids = torch.full((len(lines), max(lengths)), BLANK_ID, dtype=torch.long)
-    for row, line in zip(target_ids, lines, strict=True):
-        row[: len(line.target_ids)] = torch.tensor(line.target_ids)
+    target_ids, target_lengths = pad_targets([line.target_ids for line in lines])
     return FramedBatch(
         images=torch.from_numpy(np.stack([gray_to_array(line.gray) for line in lines])),
         target_ids=target_ids,
-        target_lengths=torch.tensor(lengths),
+        target_lengths=target_lengths,
         frame_ids=torch.from_numpy(np.stack([line.frame_ids for line in lines])),
     )
 

@@ -1,0 +1,80 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from crnnkit.dataset.fonts import find_faces
+from crnnkit.dataset.synth import Renderer
+from crnnkit.finetuning import pretrain as recipe
+from crnnkit.finetuning.pretrain import NO_TARGET, PretrainConfig, pretrain
+from crnnkit.model.checkpoint import read_info
+from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage
+from crnnkit.vocab import Vocab
+
+TINY = ModelConfig(
+    stages=(Stage(8, (2, 2)), Stage(16, (2, 1)), Stage(24, (4, 2))), bottleneck=24, lstm_hidden=16
+)
+ASCII = "".join(chr(code) for code in range(32, 127))
+CHARSET = ASCII + "。，：¥℃年月日时分元第一二三四五六七八九十北京市路号"
+
+
+@pytest.fixture(scope="module")
+def renderer():
+    faces = [face for face in find_faces() if face.draws(CHARSET.replace(" ", ""))][:3]
+    if not faces:
+        pytest.skip("not run: no font on this machine draws Chinese")
+    return Renderer(faces)
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "ModelConfig", lambda: TINY)
+    monkeypatch.setattr(recipe, "REPORT_SECONDS", 0.0)
+    Vocab(CHARSET).save(tmp_path / "vocab.txt")
+    (tmp_path / "chinese.txt").write_text("北京市\n一月\n号\n", encoding="utf-8")
+    (tmp_path / "english.txt").write_text("total\namount\nvalve\n", encoding="utf-8")
+    return PretrainConfig(
+        output=tmp_path / "base.safetensors",
+        vocab_path=tmp_path / "vocab.txt",
+        chinese_lexicon=tmp_path / "chinese.txt",
+        english_lexicon=tmp_path / "english.txt",
+        minutes=0.1,
+        glyphs=64,
+        glyph_batch=32,
+        batch_columns=256,
+        num_workers=0,
+        dtype=torch.float32,
+    )
+
+
+def test_glyphs_stand_where_their_frames_say(renderer):
+    info = CheckpointInfo(CHARSET, TINY)
+    lines = recipe._Lines(renderer, info, None, 0)
+    line = lines._render(lambda rng: "A1 b", np.random.default_rng(1))
+    placed = [i for i in line.frame_ids.tolist() if i != NO_TARGET]
+    assert placed == info.vocab.encode("A1 b")
+    assert len(line.frame_ids) == TINY.time_steps(line.gray.shape[1])
+
+
+def test_a_run_goes_from_glyphs_to_lines_and_continues_where_it_stopped(config, renderer):
+    reports = []
+    pretrain(config, renderer, reports.append)
+    first = read_info(config.output).training
+    assert first["glyphs_seen"] == config.glyphs
+    assert first["lines_seen"] > 0
+    assert {report.stage for report in reports} == {"glyphs", "lines"}
+
+    reports.clear()
+    pretrain(replace(config, minutes=0.02), renderer, reports.append)
+    second = read_info(config.output).training
+    assert second["glyphs_seen"] == config.glyphs  # not once more
+    assert second["lines_seen"] > first["lines_seen"]
+    assert reports[0].seen > first["lines_seen"]
+
+
+def test_glyph_logits_never_name_the_blank(config, renderer):
+    run = recipe._Run(config, renderer, print)
+    logits = run._glyph_logits(torch.randn(4, 1, 32, 32))
+    assert torch.isneginf(logits[:, 0]).all()
+    assert torch.isfinite(logits[:, 1:]).all()
