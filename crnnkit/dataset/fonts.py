@@ -32,7 +32,7 @@ _UNASSIGNED = "\U0010ffff"
 # the first family whose prefix its name starts with, spaces ignored.
 TEST_FAMILIES = ("WenQuanYiMicroHei", "DroidSansFallback", "TW-Sung", "SetoFont")
 """Only in benchmarks/frozen: never train the base checkpoint on these."""
-DEMO_FAMILIES = ("TW-Kai", "B612", "OCRB", "3270", "IBM3270")
+DEMO_FAMILIES = ("TW-Kai", "Fandol", "B612", "OCRB", "3270", "IBM3270", "GlassTTYVT220")
 """Only in the demo data: neither in the base checkpoint's training nor in the frozen sets."""
 HAND_FAMILIES = ("YOzSF90", "kiloji", "KouzanBrushFontGyousyo", "AoyagiKouzan", "AoyagiSoseki",
     "DkgHandwriting")  # fmt: skip
