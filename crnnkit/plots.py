@@ -278,7 +278,7 @@ def plot_reading(
     """Where on a line the network saw each character, and how sure it was.
 
     Args:
-        line: (H, W) the network's input with its padding, uint8 or float in [-1, 1].
+        line: (H, W) the network's input with its padding, uint8 grey.
         characters: the reading, L characters.
         spans: time steps of each character, half-open [start, end).
         char_confidences: one per character, 0 to 1.

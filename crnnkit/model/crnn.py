@@ -74,7 +74,7 @@ class CRNN(nn.Module):
             self.head.bias[BLANK_ID] = math.log(self.vocab_size)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, H, W) float in [-1, 1] → logits (B, T, V)."""
+        """(B, 1, H, W), lines as `line_to_array` makes them → logits (B, T, V)."""
         features = self.features(images)
         context = self.context(self.lstm(features)[0])
         return cast(Tensor, self.head(self.dropout(torch.relu(features + context))))
