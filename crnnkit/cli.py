@@ -74,7 +74,8 @@ def train(
 ) -> None:
     """Train from nothing or from a checkpoint; leaves best.safetensors, best.onnx, history.csv."""
     from crnnkit.dataset.index import read_index
-    from crnnkit.finetuning.config import EpochResult, TrainConfig
+    from crnnkit.finetuning.config import TrainConfig
+    from crnnkit.finetuning.history import EpochResult
     from crnnkit.finetuning.trainer import train as run_training
     from crnnkit.serving.export import export_onnx
 

@@ -87,7 +87,7 @@ def _set_glyphs(
         elif segments:
             glyph = _segment_glyph(character, em)
         else:
-            glyph = rasterize(face, character, em)
+            glyph = rasterize(face, character, em, smooth=style.raster != "pixels")
         if style.jitter:
             glyph = _jittered(glyph, style.jitter, em, rng)
         glyphs.append(glyph)

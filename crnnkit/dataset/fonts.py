@@ -131,11 +131,15 @@ def group_of(face: Face) -> str:
 
 
 @lru_cache(maxsize=1_000_000)
-def rasterize(face: Face, character: str, size_px: int) -> Glyph:
-    """The glyph at an em size of `size_px`, without any check that it exists."""
+def rasterize(face: Face, character: str, size_px: int, smooth: bool = True) -> Glyph:
+    """The glyph at an em size of `size_px`, without any check that it exists.
+
+    Args:
+        smooth: with grey edges; else every px is ink or ground, as on screens without smoothing.
+    """
     font = _font(face, size_px)
-    mask, (left, top) = font.getmask2(character, mode="L", anchor="ls")
-    padded = np.asarray(Image.Image()._new(mask))
+    mask, (left, top) = font.getmask2(character, mode="L" if smooth else "1", anchor="ls")
+    padded = np.asarray(Image.Image()._new(mask).convert("L"))
     rows, columns = np.flatnonzero(padded.any(axis=1)), np.flatnonzero(padded.any(axis=0))
     if rows.size == 0:
         return Glyph(np.zeros((1, 1), np.uint8), 0, 0, font.getlength(character))

@@ -26,7 +26,8 @@ class Style:
     height_px: int = 36
     """Height H of the finished picture."""
     raster: str = "smooth"
-    """smooth: as the font is; dots: a dot-matrix printer's; segments: a seven-segment display's."""
+    """smooth: as the font is; pixels: without grey edges, as old screens draw; dots: a dot-matrix
+    printer's; segments: a seven-segment display's."""
     stretch: float = 1.0
     """Horizontal scale of the whole line."""
     spacing_em: float = 0.0
@@ -168,6 +169,7 @@ def _screen(rng: np.random.Generator) -> Style:
     return replace(
         _base(rng),
         em_px=em_px,
+        raster="pixels" if rng.random() < 0.35 else "smooth",
         height_px=int(rng.integers(24, 41)) if rng.random() < 0.5 else int(em_px * 1.25) + 1,
         stretch=1.0 if rng.random() < 0.7 else _between(rng, 0.85, 1.2),
         spacing_em=_sometimes(rng, 0.3, 0.0, 0.12),

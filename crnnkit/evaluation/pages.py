@@ -22,7 +22,7 @@ from crnnkit.evaluation.report import (
     compare,
     verdict,
 )
-from crnnkit.finetuning.config import EpochResult
+from crnnkit.finetuning.history import EpochResult
 from crnnkit.metrics import Score
 from crnnkit.plots import plot_history
 from crnnkit.preprocessing.images import read_image

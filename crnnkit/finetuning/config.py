@@ -1,14 +1,12 @@
-"""The settings of a training run and what it reports, without torch."""
+"""The settings of a training run, without torch."""
 
-import csv
-import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from crnnkit.errors import ConfigError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+TURNS = ("auto", "never")
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class TrainConfig:
     val_data: Path
     """Index file of the lines that choose the best epoch; never used for the gradient."""
     output_dir: Path
-    """Folder for best.safetensors, last.safetensors and history.csv."""
+    """Folder for best.safetensors, last.safetensors, history.csv and resume.safetensors."""
     vocab_path: Path | None = None
     """Vocabulary file. None: the characters of the pretrained checkpoint and of both data sets."""
     pretrained_ckpt: Path | None = None
@@ -33,16 +31,44 @@ class TrainConfig:
     """Passes over the training lines, at most."""
     minutes: float = 10.0
     """Wall-clock budget of the training loop; whichever of the two ends first counts."""
+    epoch_lines: int = 500
+    """A smaller training set is passed more than once in what counts as one epoch, so that
+    validation does not take most of the time; training lines, at least."""
+    patience: int = 0
+    """Epochs without a better one after which the run ends; 0 = never."""
     batch_size: int = 16
     """Lines per optimiser step."""
     lr: float = 2e-3
     """Peak learning rate of AdamW; warmed up, then a cosine down to 1 % of it."""
     warmup: float = 0.05
     """Share of the run during which the learning rate rises from 0."""
+    conv_lr_share: float = 1.0
+    """Learning rate of the convolutions, as a share of `lr`."""
+    frozen_share: float = 0.0
+    """Share of the run, at its start, during which the convolutions do not learn."""
     weight_decay: float = 0.01
     """AdamW's, on weight matrices only."""
     max_gradient_norm: float = 5.0
     """Gradients longer than this (L2) are shortened to it."""
+    average_decay: float = 0.998
+    """Of the moving average of the weights, per step: the averaged network is what is validated
+    and kept. 0 = the weights of the last step."""
+    rare_repeat: int = 1
+    """Lines with the rarest characters are shown up to so many times an epoch."""
+    general_data: Path | None = None
+    """Folder whose train.txt is trained along, so that general reading is not forgotten, and
+    whose val.txt measures it after each epoch. None: neither."""
+    general_share: float = 0.25
+    """General lines among the lines of an epoch."""
+    max_forgetting: float = 0.01
+    """An epoch whose general CER lies higher than this above the start's is never the best."""
+    distill: float = 0.0
+    """Weight of the divergence from the pretrained network's output on general lines."""
+    blend_base: float = 0.0
+    """Share of the pretrained weights in what is validated and kept (Wortsman et al. 2022)."""
+    turn: str = "auto"
+    """auto: training lines that read better upside down are turned, and where there are such
+    lines, the checkpoint reads unsure lines both ways. never: all lines are upright."""
     seed: int = 1
     """Of weights, order and augmentation."""
     num_threads: int = 0
@@ -55,74 +81,46 @@ class TrainConfig:
     """Of the forward pass: float32, bfloat16, or auto = the faster one, measured at the start."""
     device: str = "cpu"
     """A torch device: cpu, cuda, mps."""
+    resume: bool = False
+    """Go on from output_dir/resume.safetensors after an interruption."""
 
     def __post_init__(self) -> None:
         """Check ranges, all at once."""
-        positive = ("epochs", "minutes", "batch_size", "max_gradient_norm")
-        faults = [
-            f"{n} is {getattr(self, n)}, must be > 0" for n in positive if getattr(self, n) <= 0
-        ]
-        not_negative = ("lr", "warmup", "weight_decay", "num_threads")
-        faults += [
-            f"{n} is {getattr(self, n)}, must be ≥ 0" for n in not_negative if getattr(self, n) < 0
-        ]
-        if self.warmup >= 1:
-            faults.append(f"warmup is {self.warmup}, must be < 1")
-        if self.precision not in PRECISIONS:
-            faults.append(
-                f"precision is {self.precision!r}, must be one of {', '.join(PRECISIONS)}"
-            )
+        faults = [*self._range_faults(), *self._choice_faults()]
         if faults:
             raise ConfigError("training settings: " + "; ".join(faults))
 
-
-@dataclass(frozen=True)
-class EpochResult:
-    """Numbers of one pass over the training lines."""
-
-    epoch: int
-    """From 1."""
-    train_loss: float
-    """CTC loss, nats per character, on augmented lines."""
-    train_cer: float
-    """Of the same lines, while the weights were changing."""
-    val_loss: float
-    val_cer: float
-    val_exact: float
-    """Share of validation lines without error."""
-    lr: float
-    """At the end of the epoch."""
-    lines_per_second: float
-    """Training lines, validation not counted."""
-    seconds: float
-    """Since the start of the loop, validation counted."""
-
-    def line(self, epochs: int) -> str:
-        """One line for a log."""
-        return (
-            f"Epoch {self.epoch}/{epochs} | Loss: {self.train_loss:.3f} | "
-            f"CER: {self.train_cer:.3f} | Val Loss: {self.val_loss:.3f} | "
-            f"Val CER: {self.val_cer:.3f}"
-        )
-
-
-def write_history(path: Path, history: Sequence[EpochResult]) -> None:
-    """Write the epochs as CSV; the file appears whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(EpochResult)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(result) for result in history)
-    os.replace(partial, path)
-
-
-def read_history(path: Path) -> list[EpochResult]:
-    """Read what `write_history` wrote."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            EpochResult(
-                epoch=int(row["epoch"]),
-                **{f.name: float(row[f.name]) for f in fields(EpochResult) if f.name != "epoch"},
-            )
-            for row in csv.DictReader(file)
+    def _range_faults(self) -> list[str]:
+        values = asdict(self)
+        positive = [
+            *("epochs", "minutes", "epoch_lines", "batch_size", "max_gradient_norm", "rare_repeat")
         ]
+        not_negative = [
+            *("lr", "conv_lr_share", "weight_decay", "num_threads", "patience", "distill"),
+            "max_forgetting",
+        ]
+        shares = ["warmup", "frozen_share", "average_decay", "general_share", "blend_base"]
+        return [
+            *(f"{n} is {values[n]}, must be > 0" for n in positive if values[n] <= 0),
+            *(f"{n} is {values[n]}, must be ≥ 0" for n in not_negative if values[n] < 0),
+            *(f"{n} is {values[n]}, must be ≥ 0, < 1" for n in shares if not 0 <= values[n] < 1),
+        ]
+
+    def _choice_faults(self) -> list[str]:
+        faults = [
+            f"{name} is {value!r}, must be one of {', '.join(choices)}"
+            for name, value, choices in (
+                ("precision", self.precision, PRECISIONS),
+                ("turn", self.turn, TURNS),
+            )
+            if value not in choices
+        ]
+        if self.pretrained_ckpt is None:
+            faults += [
+                f"{name} is {value}, but there is no pretrained_ckpt"
+                for name, value in (("distill", self.distill), ("blend_base", self.blend_base))
+                if value
+            ]
+        if self.distill and self.general_data is None:
+            faults.append(f"distill is {self.distill}, but there is no general_data")
+        return faults

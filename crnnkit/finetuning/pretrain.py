@@ -24,7 +24,8 @@ from crnnkit.dataset.general_texts import general_texts, within
 from crnnkit.dataset.lines import pad_targets
 from crnnkit.dataset.synth import RenderedLine, Renderer
 from crnnkit.dataset.texts import Lexicon, TextSource
-from crnnkit.finetuning.trainer import autocast, make_optimizer
+from crnnkit.finetuning.optimizer import make_optimizer
+from crnnkit.finetuning.speed import autocast, keep_freed_memory
 from crnnkit.model.checkpoint import Checkpoint, load_checkpoint, new_checkpoint, save_checkpoint
 from crnnkit.model.config import CheckpointInfo, ModelConfig, min_time_steps
 from crnnkit.model.crnn import CRNN
@@ -50,7 +51,7 @@ class PretrainConfig:
     """Wall-clock length of this piece of the run."""
     glyphs: int = 600_000
     """Glyphs to classify before lines begin."""
-    framed_lines: int = 300_000
+    framed_lines: int = 200_000
     """Lines over which the cross-entropy at glyph centres fades out."""
     short_lines: int = 60_000
     """Lines over which the longest text grows from 4 characters to `max_characters`."""
@@ -62,6 +63,9 @@ class PretrainConfig:
     line_lr: float = 1e-3
     warmup_steps: int = 200
     """Steps over which the rate rises at the start of every piece: AdamW's moments start afresh."""
+    cooldown: float = 0.3
+    """Share of the piece over whose end the rate falls to a twentieth: what is written then reads
+    better than any average of fast steps."""
     save_minutes: float = 5.0
     num_threads: int = 0
     """Threads of torch; 0 = as many as torch itself chooses."""
@@ -102,6 +106,7 @@ def pretrain(
         CheckpointError: if the output exists but is no checkpoint.
         VocabError, DatasetError: if vocabulary, lexicons or faces cannot be used.
     """
+    keep_freed_memory()
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
     torch.manual_seed(config.seed)
@@ -196,13 +201,19 @@ class _Run:
 
     def _step(self, loss: Tensor, lr: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = lr * min(1.0, (self.steps + 1) / self.config.warmup_steps)
+            group["lr"] = lr * self._lr_share()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
         self.average.update_parameters(self.model)
         self.steps += 1
+
+    def _lr_share(self) -> float:
+        """Rises over the first steps, falls over the last minutes of the piece."""
+        left = 1 - self.minutes / self.config.minutes
+        rise = (self.steps + 1) / self.config.warmup_steps
+        return max(0.05, min(1.0, rise, left / self.config.cooldown))
 
     def _loader(self, dataset: IterableDataset) -> DataLoader:
         return DataLoader(

@@ -1,20 +1,37 @@
 """The training loop: from random weights or a pretrained checkpoint to the best epoch's file."""
 
 import hashlib
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
-from crnnkit.dataset.index import Line, read_index
-from crnnkit.dataset.lines import Batch, LoadedLine, batches, load_lines
-from crnnkit.errors import CrnnKitError, DatasetError
-from crnnkit.finetuning.config import EpochResult, TrainConfig, write_history
-from crnnkit.metrics import Score, score
+from crnnkit.dataset.index import read_index
+from crnnkit.dataset.lines import Batch, LoadedLine, batches
+from crnnkit.errors import CrnnKitError
+from crnnkit.finetuning.config import TrainConfig
+from crnnkit.finetuning.history import EpochResult, best_epoch, write_history
+from crnnkit.finetuning.material import Material, epoch_lines, load_material
+from crnnkit.finetuning.optimizer import (
+    frozen_copy,
+    lr_share,
+    make_optimizer,
+    moving_average,
+)
+from crnnkit.finetuning.reading import Pass, read_lines
+from crnnkit.finetuning.resume import (
+    RunState,
+    load_state,
+    pack_optimizer,
+    save_state,
+    unpack_optimizer,
+)
+from crnnkit.finetuning.speed import autocast, faster_precision, faster_threads, keep_freed_memory
 from crnnkit.model.checkpoint import (
     Checkpoint,
     VocabChange,
@@ -23,13 +40,20 @@ from crnnkit.model.checkpoint import (
     new_checkpoint,
     save_checkpoint,
 )
-from crnnkit.model.config import CheckpointInfo, ModelConfig, min_time_steps
+from crnnkit.model.config import CheckpointInfo, ModelConfig
+from crnnkit.model.crnn import CRNN
 from crnnkit.model.ctc import ctc_loss
 from crnnkit.model.decode import collapse
 from crnnkit.preprocessing.tensors import LineConfig
 from crnnkit.vocab import Vocab
 
-MIN_LR_SHARE = 0.01
+TURN_EPOCHS = (3, 8)
+"""Epochs after which the training lines are turned upright by what the network has learnt; a
+pretrained one can tell before the first."""
+TURN_SHARE = 0.01
+"""Where more of the training lines than this were upside down, so will be others."""
+TURN_BELOW = 0.95
+"""Confidence under which such a checkpoint reads a line both ways."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +66,10 @@ class TrainResult:
     history: tuple[EpochResult, ...]
     vocab_change: VocabChange | None
     """None when training began from random weights."""
+    general_cer_before: float | None
+    """General CER of the network that training began from; None without general lines."""
+    num_turned: int
+    """Training lines that were found upside down."""
 
 
 def train(
@@ -49,7 +77,7 @@ def train(
     on_epoch: Callable[[EpochResult], None] | None = None,
     on_batch: Callable[[float], None] | None = None,
 ) -> TrainResult:
-    """Train and keep the best epoch: lowest validation CER, then lowest validation loss.
+    """Train and keep the best epoch, see `history.best_epoch`.
 
     Args:
         on_epoch: called after every epoch.
@@ -57,9 +85,10 @@ def train(
 
     Raises:
         DatasetError: if an index file is faulty or a text needs more time steps than its line has.
-        CheckpointError: if the pretrained checkpoint cannot be used.
+        CheckpointError: if the pretrained checkpoint cannot be used, or there is no run to resume.
         VocabError: if the vocabulary lacks characters of the data.
     """
+    keep_freed_memory()
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
     torch.manual_seed(config.seed)
@@ -67,50 +96,68 @@ def train(
     checkpoint, vocab_change = _starting_point(
         config, [line.text for line in train_index + val_index]
     )
-    run = _Run(
-        config,
-        checkpoint,
-        _load(checkpoint.info, train_index, config.train_data),
-        _load(checkpoint.info, val_index, config.val_data),
-    )
-    while run.progress < 1:
+    material = load_material(config, checkpoint.info, train_index, val_index)
+    run = _Run(config, checkpoint, material)
+    if config.resume:
+        run.restore(load_state(run.state_path, config))
+    else:
+        run.prepare()
+    while not run.is_over:
         result = run.train_epoch(on_batch)
         run.save(result)
         if on_epoch is not None:
             on_epoch(result)
-    return TrainResult(run.best_path, run.last_path, run.best, tuple(run.history), vocab_change)
+    return TrainResult(
+        best_path=run.best_path,
+        last_path=run.last_path,
+        best=run.best,
+        history=tuple(run.history),
+        vocab_change=vocab_change,
+        general_cer_before=run.general_cer_before,
+        num_turned=run.material.num_turned,
+    )
 
 
 class _Run:
-    """A training run's state: network, optimiser, history, time."""
+    """A training run's state: network, its moving average, optimiser, history, time."""
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        checkpoint: Checkpoint,
-        train_lines: Sequence[LoadedLine],
-        val_lines: Sequence[LoadedLine],
-    ) -> None:
-        self.config = config
-        self.info = checkpoint.info
+    def __init__(self, config: TrainConfig, checkpoint: Checkpoint, material: Material) -> None:
+        self.config, self.info, self.material = config, checkpoint.info, material
         # convolutions on a CPU are faster when a pixel's channels lie side by side
         self.model = checkpoint.model.to(config.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.train_lines = train_lines
-        self.val_lines = val_lines
-        self.optimizer = make_optimizer(self.model, config.lr, config.weight_decay)
+        self.start = frozen_copy(self.model) if config.distill or config.blend_base else None
+        self.average = AveragedModel(
+            self.model, multi_avg_fn=moving_average(config.average_decay), use_buffers=True
+        )
+        self.optimizer = make_optimizer(
+            self.model, config.lr, config.weight_decay, config.conv_lr_share
+        )
         self.history: list[EpochResult] = []
         self.best_path = config.output_dir / "best.safetensors"
         self.last_path = config.output_dir / "last.safetensors"
+        self.state_path = config.output_dir / "resume.safetensors"
+        self.general_lines = frozenset(item.line for item in material.general_train)
+        self.general_cer_before: float | None = None
         self.lines_seen = 0
-        first = next(batches(train_lines, config.batch_size))
+        self.dtype = torch.float32
+        self.started = time.perf_counter()
+
+    def prepare(self) -> None:
+        """Measure what is measured once: speed, general reading, upside-down lines."""
+        config = self.config
+        probe = next(batches(self.material.train, config.batch_size))
         if not config.num_threads and config.device == "cpu":
-            torch.set_num_threads(faster_threads(self.model, first))
+            torch.set_num_threads(faster_threads(self.model, probe))
         self.dtype = (
-            faster_precision(self.model, first)
+            faster_precision(self.model, probe)
             if config.precision == "auto"
             else getattr(torch, config.precision)
         )
         self.started = time.perf_counter()
+        if self.material.general_val and config.pretrained_ckpt:
+            self.general_cer_before = self._read(self.model, self.material.general_val).score.cer
+        if config.pretrained_ckpt:
+            self._turn_lines()
 
     @property
     def seconds(self) -> float:
@@ -119,45 +166,63 @@ class _Run:
     @property
     def progress(self) -> float:
         """Share of the run that is done: of its epochs or of its minutes, whichever is more."""
-        epochs_done = self.lines_seen / (len(self.train_lines) * self.config.epochs)
+        epochs_done = self.lines_seen / (len(self._epoch_lines(1)) * self.config.epochs)
         return min(1.0, max(epochs_done, self.seconds / (60 * self.config.minutes)))
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do, or nothing better has come for `patience` epochs."""
+        patience = self.config.patience
+        waited = len(self.history) - self.best.epoch if self.history else 0
+        return self.progress >= 1 or (patience > 0 and waited >= patience)
+
+    @property
     def best(self) -> EpochResult:
-        return min(self.history, key=lambda result: (result.val_cer, result.val_loss))
+        before = self.general_cer_before
+        limit = None if before is None else before + self.config.max_forgetting
+        return best_epoch(self.history, limit)
+
+    def _epoch_lines(self, epoch: int) -> list[LoadedLine]:
+        return epoch_lines(self.config, self.material, (self.config.seed, epoch))
 
     def train_epoch(self, on_batch: Callable[[float], None] | None) -> EpochResult:
         """One pass over the training lines, cut short where the minutes end; then validate."""
         epoch = len(self.history) + 1
-        config, sums, began = self.config, _Sums(self.info.vocab), time.perf_counter()
+        config, sums, began = self.config, Pass(self.info.vocab), time.perf_counter()
+        torch.manual_seed(config.seed * 100_003 + epoch)  # dropout's draws: see resume.py
         self.model.train()
-        seed = (config.seed, epoch)
-        for batch in batches(self.train_lines, config.batch_size, seed, config.augment):
-            sums.add(batch, *self._step(batch))
+        lines = self._epoch_lines(epoch)
+        for batch in batches(lines, config.batch_size, (config.seed, epoch), config.augment):
+            losses, logits = self._step(batch)
+            sums.add(batch, losses, [collapse(ids) for ids in logits.argmax(2).tolist()])
             self.lines_seen += len(batch.lines)
             if on_batch is not None:
                 on_batch(self.progress)
             if self.progress >= 1:
                 break
         lines_per_second = sums.num_lines / (time.perf_counter() - began)
-        val_loss, val_score = self._validate()
+        if epoch in TURN_EPOCHS:
+            self._turn_lines()
+        network = self._kept_network()
+        val = self._read(network, self.material.val, self.material.val_turned)
+        general = self.material.general_val
         return EpochResult(
             epoch=epoch,
             train_loss=sums.loss,
             train_cer=sums.score.cer,
-            val_loss=val_loss,
-            val_cer=val_score.cer,
-            val_exact=val_score.exact_match,
+            val_loss=val.loss,
+            val_cer=val.score.cer,
+            val_exact=val.score.exact_match,
             lr=self.optimizer.param_groups[0]["lr"],
             lines_per_second=lines_per_second,
             seconds=self.seconds,
+            general_cer=self._read(network, general).score.cer if general else None,
         )
 
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One optimiser step; returns losses (B,) and logits (B, T, V)."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr * lr_share(self.progress, self.config.warmup)
-        logits, losses = self._forward(batch)
+        self._set_learning_rates()
+        logits, losses = self._forward(self.model, batch)
         if not torch.isfinite(losses).all():
             bad = [
                 str(line.image)
@@ -171,123 +236,130 @@ class _Run:
         # a small batch at the end of a width bucket takes a small step
         share = len(batch.lines) / self.config.batch_size
         loss = share * losses.sum() / batch.target_lengths.sum()
+        if self.config.distill:
+            loss = loss + share * self.config.distill * self._divergence(batch, logits)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()
+        self.average.update_parameters(self.model)
         return losses.detach(), logits.detach()
 
-    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _set_learning_rates(self) -> None:
+        is_frozen = self.progress < self.config.frozen_share
+        for group in self.optimizer.param_groups:
+            share = 0.0 if is_frozen and group["is_conv"] else group["lr_share"]
+            group["lr"] = self.config.lr * share * lr_share(self.progress, self.config.warmup)
+
+    def _forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         device = self.config.device
         images = batch.images.to(device, memory_format=torch.channels_last)
         with autocast(device, self.dtype):
-            logits = self.model(images)
+            logits = model(images)
         losses = ctc_loss(logits, batch.target_ids.to(device), batch.target_lengths.to(device))
         return logits, losses
 
-    def _validate(self) -> tuple[float, Score]:
-        self.model.eval()
-        sums = _Sums(self.info.vocab)
-        with torch.inference_mode():
-            for batch in batches(self.val_lines, self.config.batch_size):
-                logits, losses = self._forward(batch)
-                sums.add(batch, losses, logits)
-        return sums.loss, sums.score
+    def _divergence(self, batch: Batch, logits: Tensor) -> Tensor:
+        """Kullback-Leibler divergence from the starting network's output on general lines, nats
+        per time step (Li and Hoiem 2016, "Learning without Forgetting")."""
+        general = torch.tensor([line in self.general_lines for line in batch.lines])
+        if not general.any():
+            return logits.new_zeros(())
+        assert self.start is not None, "the configuration asks for both or neither"
+        with torch.no_grad(), autocast(self.config.device, self.dtype):
+            wanted = self.start(batch.images[general].to(self.config.device))
+        return F.kl_div(
+            logits[general].log_softmax(2, dtype=torch.float32).flatten(0, 1),
+            wanted.log_softmax(2, dtype=torch.float32).flatten(0, 1),
+            log_target=True,
+            reduction="batchmean",
+        )
+
+    def _turn_lines(self) -> None:
+        """Turn training lines that read better upside down; if there are some, read so as well."""
+        if not self.material.train_turned:
+            return
+        network = self._kept_network()
+        self.material = self.material.turned_upright(
+            self._read(network, self.material.train).loss_of,
+            self._read(network, self.material.train_turned).loss_of,
+        )
+        if self.material.num_turned > TURN_SHARE * len(self.material.train):
+            self.info = replace(self.info, line=replace(self.info.line, turn_below=TURN_BELOW))
+
+    def _read(
+        self,
+        network: CRNN,
+        lines: Sequence[LoadedLine],
+        turned: Sequence[LoadedLine] = (),
+    ) -> Pass:
+        def forward(batch: Batch) -> tuple[Tensor, Tensor]:
+            return self._forward(network, batch)
+
+        network.eval()
+        batch_size, turn_below = self.config.batch_size, self.info.line.turn_below
+        return read_lines(forward, self.info.vocab, lines, turned, batch_size, turn_below)
+
+    def _kept_network(self) -> CRNN:
+        """What is validated and kept: the moving average, blended with the start if asked for."""
+        network = self.average.module if self.config.average_decay else self.model
+        assert isinstance(network, CRNN)
+        if not self.config.blend_base:
+            return network
+        assert self.start is not None, "the configuration asks for both or neither"
+        blended = frozen_copy(network)
+        for value, base in zip(
+            blended.state_dict().values(), self.start.state_dict().values(), strict=True
+        ):
+            if value.is_floating_point():
+                value.lerp_(base, self.config.blend_base)
+        return blended
 
     def save(self, result: EpochResult) -> None:
-        """Write last, and best where it is; then the history that names them."""
+        """Write last, best where it is, the history, and at the end the state that names them."""
         self.history.append(result)
-        metrics = {n: float(v) for n, v in asdict(result).items() if n not in ("seconds",)}
-        checkpoint = Checkpoint(self.model, replace(self.info, metrics=metrics))
+        metrics = {
+            n: float(v) for n, v in asdict(result).items() if n != "seconds" and v is not None
+        }
+        checkpoint = Checkpoint(self._kept_network(), replace(self.info, metrics=metrics))
         save_checkpoint(self.last_path, checkpoint)
         if self.best is result:
             save_checkpoint(self.best_path, checkpoint)
         write_history(self.config.output_dir / "history.csv", self.history)
+        save_state(self.state_path, self.config, self._state())
+
+    def _state(self) -> RunState:
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"average.{n}": value for n, value in self.average.state_dict().items()}
+        facts = {
+            "lines_seen": self.lines_seen,
+            "seconds": self.seconds,
+            "precision": str(self.dtype).removeprefix("torch."),
+            "num_threads": torch.get_num_threads(),
+            "general_cer_before": self.general_cer_before,
+            "turned": [item.turned for item in self.material.train],
+            "turn_below": self.info.line.turn_below,
+        }
+        return RunState(tensors | pack_optimizer(self.optimizer), tuple(self.history), facts)
+
+    def restore(self, state: RunState) -> None:
+        """Become the interrupted run."""
+        facts = state.facts
+        self.history = list(state.history)
+        for model, prefix in ((self.model, "model."), (self.average, "average.")):
+            model.load_state_dict(_part(state.tensors, prefix))
+        unpack_optimizer(self.optimizer, state.tensors)
+        self.lines_seen = facts["lines_seen"]
+        self.general_cer_before = facts["general_cer_before"]
+        self.material = self.material.with_turned(facts["turned"])
+        self.info = replace(self.info, line=replace(self.info.line, turn_below=facts["turn_below"]))
+        self.dtype = getattr(torch, facts["precision"])
+        torch.set_num_threads(facts["num_threads"])
+        self.started = time.perf_counter() - facts["seconds"]
 
 
-class _Sums:
-    """Losses and readings of a pass, added up batch by batch."""
-
-    def __init__(self, vocab: Vocab) -> None:
-        self.vocab = vocab
-        self.total_loss = 0.0
-        self.references: list[str] = []
-        self.hypotheses: list[str] = []
-
-    def add(self, batch: Batch, losses: Tensor, logits: Tensor) -> None:
-        self.total_loss += float(losses.sum())
-        self.references += [line.text for line in batch.lines]
-        self.hypotheses += [self.vocab.decode(collapse(ids)) for ids in logits.argmax(2).tolist()]
-
-    @property
-    def num_lines(self) -> int:
-        return len(self.references)
-
-    @property
-    def score(self) -> Score:
-        return score(self.references, self.hypotheses)
-
-    @property
-    def loss(self) -> float:
-        """Nats per character."""
-        return self.total_loss / max(1, self.score.num_characters)
-
-
-def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019) with weight decay on matrices and kernels alone."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=lr)
-
-
-def autocast(device: str, dtype: torch.dtype) -> torch.autocast:
-    """Mixed precision for the forward pass; nothing changes for float32."""
-    return torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32)
-
-
-def faster_threads(model: nn.Module, batch: Batch) -> int:
-    """One thread, or as many as there are cores: whichever runs a batch faster.
-
-    On a busy machine several threads wait for each other and are slower than one.
-    """
-    all_threads = torch.get_num_threads()
-    seconds = {}
-    for num_threads in (1, all_threads):
-        torch.set_num_threads(num_threads)
-        seconds[num_threads] = min(_seconds(model, batch, torch.float32) for _ in range(2))
-    return min(seconds, key=lambda num_threads: seconds[num_threads])
-
-
-def faster_precision(model: nn.Module, batch: Batch) -> torch.dtype:
-    """Float32 or bfloat16: whichever runs a batch faster.
-
-    Processors with bfloat16 units train twice as fast with it; on others it is slower.
-    """
-    dtypes = (torch.float32, torch.bfloat16)
-    return min(dtypes, key=lambda dtype: min(_seconds(model, batch, dtype) for _ in range(3)))
-
-
-def _seconds(model: nn.Module, batch: Batch, dtype: torch.dtype) -> float:
-    """Time forward and backward of a batch; the weights stay as they are."""
-    device = next(model.parameters()).device
-    images = batch.images.to(device, memory_format=torch.channels_last)
-    began = time.perf_counter()
-    with autocast(device.type, dtype):
-        logits = model(images)
-    logits.float().square().mean().backward()
-    model.zero_grad(set_to_none=True)
-    return time.perf_counter() - began
-
-
-def lr_share(progress: float, warmup: float) -> float:
-    """Share of the peak learning rate: a linear rise during warm-up, then half a cosine."""
-    if progress < warmup:
-        return max(progress / warmup, 0.01)
-    done = (progress - warmup) / (1 - warmup)
-    return MIN_LR_SHARE + (1 - MIN_LR_SHARE) * 0.5 * (1 + math.cos(math.pi * done))
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def _starting_point(
@@ -317,20 +389,3 @@ def _starting_point(
         checkpoint.info, line=replace(base.info.line, enhance=config.enhance), training=training
     )
     return Checkpoint(checkpoint.model, info), change
-
-
-def _load(info: CheckpointInfo, index: Sequence[Line], source: Path) -> list[LoadedLine]:
-    """Load lines and refuse those whose text cannot be written in their time steps."""
-    loaded = load_lines(index, info.vocab, info.line)
-    too_long = [
-        item.line
-        for item in loaded
-        if min_time_steps(item.target_ids) > info.model.time_steps(item.gray.shape[1])
-    ]
-    if too_long:
-        shown = "; ".join(f"line {line.line_number}: {line.text!r}" for line in too_long[:20])
-        raise DatasetError(
-            f"{source}: {len(too_long)} texts need more time steps than their pictures have: "
-            f"{shown}. Correct the texts, widen the crops or leave the lines out (02_dataset)."
-        )
-    return loaded

@@ -33,6 +33,9 @@ class LineConfig:
     """Wider lines are squeezed to this, pixels."""
     enhance: tuple[str, ...] = ()
     """Steps of `preprocessing.enhance` applied to every line, in this order."""
+    turn_below: float = 0.0
+    """A line read with less confidence than this is read turned by 180° too, and the surer
+    reading counts; 0 = lines are never upside down."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that cannot be."""
@@ -95,6 +98,11 @@ def fit_line(image: UInt8Image, config: LineConfig) -> UInt8Image:
     scaled = np.asarray(cv2.resize(gray, size, interpolation=interpolation), np.uint8)
     missing = line_width(gray.shape, config) - width
     return np.pad(scaled, ((0, 0), (0, missing)), constant_values=_border_gray(scaled))
+
+
+def half_turn(image: UInt8Image) -> UInt8Image:
+    """The picture turned by 180°."""
+    return np.asarray(cv2.rotate(image, cv2.ROTATE_180), np.uint8)
 
 
 def gray_to_array(gray: UInt8Image) -> FloatLine:

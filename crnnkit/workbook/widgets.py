@@ -16,7 +16,8 @@ from PIL import Image
 
 from crnnkit.dataset.index import Line, count_of
 from crnnkit.errors import ImageError
-from crnnkit.finetuning.config import EpochResult, TrainConfig
+from crnnkit.finetuning.config import TrainConfig
+from crnnkit.finetuning.history import EpochResult
 from crnnkit.plots import Plot, plot_history, plot_readings_over_epochs
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.serving.recognizer import PageLine, Recognizer

@@ -13,7 +13,7 @@ from crnnkit.dataset.index import Line
 from crnnkit.errors import DatasetError
 from crnnkit.evaluation.pages import Piece, mark_differences, write_report
 from crnnkit.evaluation.report import evaluate, verdict
-from crnnkit.finetuning.config import EpochResult
+from crnnkit.finetuning.history import EpochResult
 from crnnkit.preprocessing.images import write_image
 
 

@@ -4,13 +4,16 @@ import pytest
 import torch
 
 from crnnkit.dataset.index import Line, write_index
-from crnnkit.errors import CrnnKitError, DatasetError, VocabError
+from crnnkit.errors import CheckpointError, ConfigError, CrnnKitError, DatasetError, VocabError
 from crnnkit.finetuning import trainer
-from crnnkit.finetuning.config import TrainConfig, read_history
-from crnnkit.finetuning.trainer import lr_share, train
+from crnnkit.finetuning.config import TrainConfig
+from crnnkit.finetuning.history import read_history
+from crnnkit.finetuning.optimizer import lr_share
+from crnnkit.finetuning.trainer import train
 from crnnkit.model.checkpoint import load_checkpoint, new_checkpoint, read_info
 from crnnkit.model.config import ModelConfig, Stage
 from crnnkit.preprocessing.images import write_image
+from crnnkit.preprocessing.tensors import half_turn
 from crnnkit.vocab import Vocab
 
 TINY = ModelConfig(
@@ -34,6 +37,7 @@ def config(toy_data, tmp_path):
         tmp_path / "run",
         epochs=2,
         batch_size=4,
+        epoch_lines=1,
         precision="float32",
     )
 
@@ -55,7 +59,7 @@ def test_what_a_run_leaves_behind(config):
     seen, shares = [], []
     result = train(config, seen.append, shares.append)
     files = {path.name for path in config.output_dir.iterdir()}
-    assert files == {"best.safetensors", "last.safetensors", "history.csv"}
+    assert files == {"best.safetensors", "last.safetensors", "history.csv", "resume.safetensors"}
     assert list(result.history) == seen == read_history(config.output_dir / "history.csv")
     assert shares == sorted(shares)
     assert shares[-1] == 1
@@ -124,6 +128,140 @@ def test_a_loss_that_is_not_finite_names_the_pictures(config, monkeypatch):
     monkeypatch.setattr(trainer, "ctc_loss", broken)
     with pytest.raises(CrnnKitError, match=r"not finite in epoch 1 for: .*train_\d.png"):
         train(config)
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit(config, tmp_path):
+    config = replace(config, epochs=4, minutes=60.0, average_decay=0.9)
+    whole = train(config)
+    cut = replace(config, output_dir=tmp_path / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, on_epoch=_interrupt_after(2))
+    resumed = train(replace(cut, resume=True))
+    assert [_without_times(e) for e in resumed.history] == [
+        _without_times(e) for e in whole.history
+    ]
+    for path in ("best_path", "last_path"):
+        expected = load_checkpoint(getattr(whole, path)).model.state_dict()
+        found = load_checkpoint(getattr(resumed, path)).model.state_dict()
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_run_is_not_resumed_with_other_settings(config):
+    train(config)
+    with pytest.raises(ConfigError, match=r"lr was 0.002, is 0.1"):
+        train(replace(config, resume=True, lr=0.1))
+
+
+def test_without_a_state_there_is_nothing_to_resume(config):
+    with pytest.raises(CheckpointError, match=r"resume.safetensors: no run to resume"):
+        train(replace(config, resume=True))
+
+
+def test_patience_ends_a_run_that_gets_no_better(config):
+    result = train(replace(config, epochs=50, lr=0.5, patience=3))  # far too high
+    assert len(result.history) == result.best.epoch + 3 < 50
+
+
+def test_the_average_is_kept_not_the_last_step(config, tmp_path):
+    plain = train(replace(config, average_decay=0.0))
+    averaged = train(replace(config, output_dir=tmp_path / "averaged", average_decay=0.99))
+    weights = [load_checkpoint(r.last_path).model.head.weight for r in (plain, averaged)]
+    assert not torch.equal(*weights)
+
+
+def test_frozen_convolutions_do_not_move(config):
+    result = train(replace(config, frozen_share=0.99, minutes=60.0, average_decay=0.0))
+    torch.manual_seed(config.seed)
+    fresh = dict(new_checkpoint(read_info(result.last_path)).model.named_parameters())
+    trained = dict(load_checkpoint(result.last_path).model.named_parameters())
+    moved = {n.split(".")[0] for n in fresh if not torch.equal(trained[n], fresh[n])}
+    assert "head" in moved
+    assert not moved & {"convs", "bottleneck"}
+
+
+def test_blending_keeps_a_share_of_the_start(config, tmp_path):
+    base = train(config)
+    tuned = replace(config, pretrained_ckpt=base.best_path, average_decay=0.0, seed=9)
+    paths = [
+        train(replace(tuned, output_dir=tmp_path / str(share), blend_base=share)).last_path
+        for share in (0.0, 0.5)
+    ]
+    start, end, middle = (
+        load_checkpoint(path).model.head.weight for path in (base.best_path, *paths)
+    )
+    assert torch.allclose(middle, (start + end) / 2, atol=1e-6)
+
+
+def test_general_lines_are_trained_along_and_measured(config, tmp_path):
+    base = train(config)
+    general = config.train_data.parent
+    settings = {"pretrained_ckpt": base.best_path, "general_data": general, "general_share": 0.5}
+    result = train(replace(config, output_dir=tmp_path / "tuned", **settings))
+    assert result.general_cer_before is not None
+    assert all(epoch.general_cer is not None for epoch in result.history)
+    plain = train(replace(config, output_dir=tmp_path / "plain", pretrained_ckpt=base.best_path))
+    assert plain.history[0].general_cer is None
+    assert not torch.equal(
+        *(load_checkpoint(r.last_path).model.head.weight for r in (result, plain))
+    )
+
+
+def test_distilling_changes_what_is_learnt_of_general_lines(config, tmp_path):
+    base = train(config)
+    general = config.train_data.parent
+    settings = {"pretrained_ckpt": base.best_path, "general_data": general, "average_decay": 0.0}
+    near, far = (
+        train(replace(config, output_dir=tmp_path / str(w), distill=w, lr=0.01, **settings))
+        for w in (30.0, 0.0)
+    )
+    start, with_it, without = (
+        load_checkpoint(path).model.head.weight
+        for path in (base.best_path, near.last_path, far.last_path)
+    )
+    assert (with_it - start).norm() < (without - start).norm()
+
+
+def test_upside_down_lines_are_found_and_turned(config, tmp_path, make_line):
+    """A network that reads upright lines tells which of the others are upside down."""
+    texts = ("017", "245", "734", "152")
+    upright = _lines(tmp_path / "upright", [(text, make_line(text)) for text in texts])
+    mixed = _lines(
+        tmp_path / "mixed",
+        [(text, make_line(text)) for text in texts] + [("245", half_turn(make_line("245")))],
+    )
+    learning = {"epochs": 100, "lr": 1e-2, "augment": False}
+    base = train(replace(config, train_data=upright, val_data=upright, **learning))
+    assert base.num_turned == 0
+    settings = {"train_data": mixed, "val_data": mixed, "pretrained_ckpt": base.best_path, "lr": 0}
+    found = train(replace(config, output_dir=tmp_path / "auto", **settings))
+    assert found.num_turned == 1
+    assert read_info(found.last_path).line.turn_below > 0
+    assert found.history[-1].val_cer == 0  # val holds the line too, and is read both ways
+    never = train(replace(config, output_dir=tmp_path / "never", turn="never", **settings))
+    assert never.num_turned == 0
+    assert read_info(never.last_path).line.turn_below == 0
+    assert never.history[-1].val_cer > 0
+
+
+def _lines(folder, pictures):
+    lines = []
+    for number, (text, image) in enumerate(pictures, 1):
+        write_image(folder / f"{number}.png", image)
+        lines.append(Line(folder / f"{number}.png", text, number))
+    write_index(folder / "index.txt", lines)
+    return folder / "index.txt"
+
+
+def _interrupt_after(epochs):
+    def on_epoch(result):
+        if result.epoch == epochs:
+            raise KeyboardInterrupt
+
+    return on_epoch
+
+
+def _without_times(epoch):
+    return replace(epoch, seconds=0.0, lines_per_second=0.0)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from PIL import Image
 
 from crnnkit.dataset.index import Line
 from crnnkit.errors import ImageError
-from crnnkit.finetuning.config import EpochResult, TrainConfig
+from crnnkit.finetuning.config import TrainConfig
+from crnnkit.finetuning.history import EpochResult
 from crnnkit.plots import Plot
 from crnnkit.preprocessing.images import read_image, write_image
 from crnnkit.serving.recognizer import LineReading, PageLine

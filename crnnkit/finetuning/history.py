@@ -1,0 +1,84 @@
+"""What a run reports after each epoch, and its record on disk."""
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """Numbers of one pass over the training lines."""
+
+    epoch: int
+    """From 1."""
+    train_loss: float
+    """CTC loss, nats per character, on augmented lines."""
+    train_cer: float
+    """Of the same lines, while the weights were changing."""
+    val_loss: float
+    val_cer: float
+    val_exact: float
+    """Share of validation lines without error."""
+    lr: float
+    """At the end of the epoch."""
+    lines_per_second: float
+    """Training lines, validation not counted."""
+    seconds: float
+    """Since the start of the loop, validation counted."""
+    general_cer: float | None = None
+    """Of the general lines of `general_data`; None where there are none."""
+
+    def line(self, epochs: int) -> str:
+        """One line for a log."""
+        general = "" if self.general_cer is None else f" | General CER: {self.general_cer:.3f}"
+        return (
+            f"Epoch {self.epoch}/{epochs} | Loss: {self.train_loss:.3f} | "
+            f"CER: {self.train_cer:.3f} | Val Loss: {self.val_loss:.3f} | "
+            f"Val CER: {self.val_cer:.3f}{general}"
+        )
+
+
+def best_epoch(history: Sequence[EpochResult], general_limit: float | None) -> EpochResult:
+    """The epoch with the lowest validation CER, then loss, among those that did not forget.
+
+    Args:
+        general_limit: highest general CER that still counts as remembering. Where no epoch
+            keeps it, the one that forgot least is the best. None: not asked.
+    """
+    if general_limit is None:
+        return min(history, key=_rank)
+    remembering = [epoch for epoch in history if _general(epoch) <= general_limit]
+    if not remembering:
+        return min(history, key=_general)
+    return min(remembering, key=_rank)
+
+
+def _rank(epoch: EpochResult) -> tuple[float, float]:
+    return (epoch.val_cer, epoch.val_loss)
+
+
+def _general(epoch: EpochResult) -> float:
+    return 0.0 if epoch.general_cer is None else epoch.general_cer
+
+
+def write_history(path: Path, history: Sequence[EpochResult]) -> None:
+    """Write the epochs as CSV; the file appears whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(EpochResult)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(result) for result in history)
+    os.replace(partial, path)
+
+
+def read_history(path: Path) -> list[EpochResult]:
+    """Read what `write_history` wrote."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [_from_row(row) for row in csv.DictReader(file)]
+
+
+def _from_row(row: dict[str, str]) -> EpochResult:
+    numbers = {name: float(value) if value else None for name, value in row.items()}
+    return EpochResult(**numbers | {"epoch": int(row["epoch"])})  # type: ignore[arg-type]

@@ -1,0 +1,142 @@
+"""The lines a run works on: loaded, checked, turned upright, and chosen for each epoch."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from crnnkit.dataset.index import Line, read_index
+from crnnkit.dataset.lines import LoadedLine, load_lines
+from crnnkit.errors import DatasetError
+from crnnkit.finetuning.config import TrainConfig
+from crnnkit.model.config import CheckpointInfo, min_time_steps
+
+TURN_MARGIN = 3.0
+"""A line counts as upside down where turning it lowers its loss by more than this, in nats: it is
+then twenty times as likely."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """All lines of a run, in memory."""
+
+    train: tuple[LoadedLine, ...]
+    train_turned: tuple[LoadedLine, ...]
+    """The same by 180°; empty where the run takes all lines as upright."""
+    val: tuple[LoadedLine, ...]
+    val_turned: tuple[LoadedLine, ...]
+    general_train: tuple[LoadedLine, ...] = ()
+    general_val: tuple[LoadedLine, ...] = ()
+
+    @property
+    def num_turned(self) -> int:
+        """Training lines that stand by 180° to their picture."""
+        return sum(item.turned for item in self.train)
+
+    def turned_upright(
+        self, losses: Mapping[Line, float], losses_turned: Mapping[Line, float]
+    ) -> "Material":
+        """Every training line the way up in which it reads better.
+
+        Args:
+            losses, losses_turned: of each training line as it is and by 180°, nats.
+        """
+        return self.with_turned(
+            [
+                item.turned != (losses_turned[item.line] < losses[item.line] - TURN_MARGIN)
+                for item in self.train
+            ]
+        )
+
+    def with_turned(self, turned: Sequence[bool]) -> "Material":
+        """The training lines with these ones by 180° to their picture."""
+        if not self.train_turned:
+            return self
+        pairs = [
+            (item, other) if item.turned == wanted else (other, item)
+            for item, other, wanted in zip(self.train, self.train_turned, turned, strict=True)
+        ]
+        train, train_turned = zip(*pairs, strict=True)
+        return replace(self, train=train, train_turned=train_turned)
+
+
+def load_material(
+    config: TrainConfig, info: CheckpointInfo, train: Sequence[Line], val: Sequence[Line]
+) -> Material:
+    """Load every line that the run needs.
+
+    Raises:
+        DatasetError: naming the lines whose text cannot be written in their time steps.
+    """
+    may_turn = config.turn == "auto"
+    general = config.general_data
+    train_lines = _checked(info, train, config.train_data)
+    val_lines = _checked(info, val, config.val_data)
+    return Material(
+        train=train_lines,
+        train_turned=_load(info, train, turned=True) if may_turn else (),
+        val=val_lines,
+        val_turned=_load(info, val, turned=True) if may_turn else (),
+        general_train=_known(info, general / "train.txt") if general else (),
+        general_val=_known(info, general / "val.txt") if general else (),
+    )
+
+
+def epoch_lines(config: TrainConfig, material: Material, seed: tuple[int, ...]) -> list[LoadedLine]:
+    """The lines of one epoch: all training lines, rare ones repeated, and a draw of general ones.
+
+    A training set smaller than `config.epoch_lines` is repeated until it reaches that.
+    """
+    lines = repeat_rare(material.train, config.rare_repeat)
+    lines *= -(-config.epoch_lines // len(lines))
+    if not material.general_train:
+        return lines
+    wanted = round(len(lines) * config.general_share / (1 - config.general_share))
+    chosen = np.random.default_rng(seed).permutation(len(material.general_train))[:wanted]
+    return lines + [material.general_train[i] for i in chosen]
+
+
+def repeat_rare(lines: Sequence[LoadedLine], most: int) -> list[LoadedLine]:
+    """Show lines with rare characters more than once.
+
+    A line is repeated by the square root of how much rarer its rarest character is than the
+    median character, at most `most` times.
+    """
+    counts = Counter(i for item in lines for i in set(item.target_ids))
+    median = float(np.median(list(counts.values())))
+    repeated = []
+    for item in lines:
+        rarest = min(counts[i] for i in item.target_ids)
+        repeated += [item] * int(np.clip((median / rarest) ** 0.5, 1, most))
+    return repeated
+
+
+def _load(
+    info: CheckpointInfo, lines: Sequence[Line], turned: bool = False
+) -> tuple[LoadedLine, ...]:
+    return tuple(load_lines(lines, info.vocab, info.line, turned))
+
+
+def _checked(info: CheckpointInfo, lines: Sequence[Line], source: Path) -> tuple[LoadedLine, ...]:
+    """Load lines and refuse those whose text cannot be written in their time steps."""
+    loaded = _load(info, lines)
+    too_long = [
+        item.line
+        for item in loaded
+        if min_time_steps(item.target_ids) > info.model.time_steps(item.gray.shape[1])
+    ]
+    if too_long:
+        shown = "; ".join(f"line {line.line_number}: {line.text!r}" for line in too_long[:20])
+        raise DatasetError(
+            f"{source}: {len(too_long)} texts need more time steps than their pictures have: "
+            f"{shown}. Correct the texts, widen the crops or leave the lines out (02_dataset)."
+        )
+    return loaded
+
+
+def _known(info: CheckpointInfo, index: Path) -> tuple[LoadedLine, ...]:
+    """General lines that the vocabulary can write; a smaller vocabulary gives up the others."""
+    lines = [line for line in read_index(index) if all(c in info.vocab for c in line.text)]
+    return _load(info, lines)

@@ -1,0 +1,70 @@
+"""How weights move: AdamW in groups, the learning rate over a run, the moving average."""
+
+import copy
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from crnnkit.model.crnn import CRNN
+
+MIN_LR_SHARE = 0.01
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+def make_optimizer(
+    model: CRNN, lr: float, weight_decay: float, conv_lr_share: float = 1.0
+) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2019), fused, with weight decay on matrices and kernels alone.
+
+    Every group tells by `is_conv` whether it holds convolutions and by `lr_share` how fast they
+    learn beside the rest.
+    """
+    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    groups = []
+    for is_conv in (False, True):
+        for is_matrix in (True, False):
+            groups.append(
+                {
+                    "params": [
+                        p
+                        for name, p in named
+                        if name.startswith(("convs", "bottleneck")) == is_conv
+                        and (p.ndim >= 2) == is_matrix
+                    ],
+                    "weight_decay": weight_decay if is_matrix else 0.0,
+                    "is_conv": is_conv,
+                    "lr_share": conv_lr_share if is_conv else 1.0,
+                }
+            )
+    return torch.optim.AdamW(groups, lr=lr)
+
+
+def lr_share(progress: float, warmup: float) -> float:
+    """Share of the peak learning rate: a linear rise during warm-up, then half a cosine."""
+    if progress < warmup:
+        return max(progress / warmup, 0.01)
+    done = (progress - warmup) / (1 - warmup)
+    return MIN_LR_SHARE + (1 - MIN_LR_SHARE) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """The update that `AveragedModel` takes: decay rises to its value over the first steps, so
+    that a short run is not held back by where it began."""
+
+    @torch.no_grad()
+    def update(averages: Tensors, values: Tensors, num_averaged: Tensor | int) -> None:
+        share = 1 - min(decay, (1 + int(num_averaged)) / (10 + int(num_averaged)))
+        for average, value in zip(averages, values, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, share)
+            else:
+                average.copy_(value)
+
+    return update
+
+
+def frozen_copy(model: CRNN) -> CRNN:
+    """The network as it is now, which no longer learns."""
+    return copy.deepcopy(model).eval().requires_grad_(False)

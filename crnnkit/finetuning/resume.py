@@ -1,0 +1,111 @@
+"""What a run needs to go on after an interruption as if there had been none.
+
+Order and variation of an epoch follow from (seed, epoch), so the state between two epochs is all.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from crnnkit.errors import CheckpointError, ConfigError
+from crnnkit.finetuning.config import TrainConfig
+from crnnkit.finetuning.history import EpochResult
+
+_KEY = "crnnkit-resume"
+_MAY_DIFFER = ("resume", "minutes")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run between two epochs."""
+
+    tensors: dict[str, Tensor]
+    """Weights, their moving average and AdamW's moments, by name."""
+    history: tuple[EpochResult, ...]
+    facts: dict[str, Any]
+    """Counters, and what was measured once: JSON values."""
+
+
+def save_state(path: Path, config: TrainConfig, state: RunState) -> None:
+    """Write a state; the file appears whole or not at all."""
+    description = {
+        "settings": _settings(config),
+        "history": [asdict(result) for result in state.history],
+        "facts": state.facts,
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in state.tensors.items()}
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(save(tensors, {_KEY: json.dumps(description)}))
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{path}: could not be written: {error}. The state before it is untouched."
+        ) from None
+
+
+def load_state(path: Path, config: TrainConfig) -> RunState:
+    """Read what `save_state` wrote.
+
+    Raises:
+        CheckpointError: if there is no state to go on from.
+        ConfigError: naming the settings that have changed since.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path}: no run to resume ({error}). Start it without resume."
+        ) from None
+    if description is None:
+        raise CheckpointError(f"{path}: not written by a training run. Start it without resume.")
+    _refuse_changes(path, description["settings"], _settings(config))
+    history = tuple(EpochResult(**row) for row in description["history"])
+    return RunState(tensors, history, description["facts"])
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Moments and step counts as named tensors: `optimizer.<parameter>.<moment>`."""
+    return {
+        f"optimizer.{number}.{name}": value
+        for number, moments in optimizer.state_dict()["state"].items()
+        for name, value in moments.items()
+    }
+
+
+def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Give an optimiser of the same parameters the moments that `pack_optimizer` named."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".")
+            state.setdefault(int(number), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _settings(config: TrainConfig) -> dict[str, str]:
+    return {n: str(v) for n, v in asdict(config).items() if n not in _MAY_DIFFER}
+
+
+def _refuse_changes(path: Path, before: dict[str, str], now: dict[str, str]) -> None:
+    changed = [
+        f"{name} was {before.get(name)}, is {now.get(name)}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise ConfigError(
+            f"{path}: the interrupted run had other settings: {'; '.join(changed)}. "
+            "Give the same ones, or start anew without resume."
+        )
