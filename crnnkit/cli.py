@@ -64,6 +64,19 @@ def train(
     minutes: Annotated[float, typer.Option(help="Wall-clock budget of training.")] = 10.0,
     batch_size: Annotated[int, typer.Option(help="Lines per step.")] = 16,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
+    patience: Annotated[int, typer.Option(help="Epochs without gain that end it; 0: never.")] = 0,
+    general_data: Annotated[
+        Path | None, typer.Option(help="Folder of general lines, so that nothing is forgotten.")
+    ] = None,
+    general_share: Annotated[float, typer.Option(help="Their share of an epoch.")] = 0.25,
+    max_forgetting: Annotated[float, typer.Option(help="General CER may rise by so much.")] = 0.01,
+    distill: Annotated[float, typer.Option(help="Weight of staying near the base.")] = 0.0,
+    blend_base: Annotated[float, typer.Option(help="Share of the base's weights kept.")] = 0.0,
+    frozen_share: Annotated[float, typer.Option(help="Run's share with frozen convs.")] = 0.0,
+    conv_lr_share: Annotated[float, typer.Option(help="Convolutions' share of lr.")] = 1.0,
+    rare_repeat: Annotated[int, typer.Option(help="Show rare lines up to so often.")] = 1,
+    turn: Annotated[str, typer.Option(help="auto: find upside-down lines; never.")] = "auto",
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 1,
     num_threads: NumThreads = 0,
     enhance: Annotated[
@@ -94,6 +107,15 @@ def train(
         result = run_training(config, show_epoch, show_progress)
     if result.vocab_change:
         print(result.vocab_change)
+    if result.num_turned:
+        print(f"{result.num_turned} training lines are upside down and were turned")
+    if result.general_cer_before is not None:
+        print(
+            f"General CER: {result.general_cer_before:.2%} before, "
+            f"{result.best.general_cer:.2%} after"
+        )
+    elif pretrained_ckpt:
+        print("General reading was not protected: give --general-data data/general")
     images = [line.image for line in read_index(val_data)]
     report = export_onnx(result.best_path, output_dir / "best.onnx", images, num_threads or None)
     print(

@@ -138,5 +138,6 @@ def _checked(info: CheckpointInfo, lines: Sequence[Line], source: Path) -> tuple
 
 def _known(info: CheckpointInfo, index: Path) -> tuple[LoadedLine, ...]:
     """General lines that the vocabulary can write; a smaller vocabulary gives up the others."""
-    lines = [line for line in read_index(index) if all(c in info.vocab for c in line.text)]
+    known = frozenset(info.charset)
+    lines = [line for line in read_index(index) if known.issuperset(line.text)]
     return _load(info, lines)
