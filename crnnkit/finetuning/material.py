@@ -1,7 +1,7 @@
 """The lines a run works on: loaded, checked, turned upright, and chosen for each epoch."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from crnnkit.dataset.index import Line, read_index
 from crnnkit.dataset.lines import LoadedLine, load_lines
 from crnnkit.errors import DatasetError
 from crnnkit.finetuning.config import TrainConfig
+from crnnkit.finetuning.reading import Pass
 from crnnkit.model.config import CheckpointInfo, min_time_steps
 
 TURN_MARGIN = 3.0
@@ -35,17 +36,22 @@ class Material:
         """Training lines that stand by 180° to their picture."""
         return sum(item.turned for item in self.train)
 
-    def turned_upright(
-        self, losses: Mapping[Line, float], losses_turned: Mapping[Line, float]
-    ) -> "Material":
+    def turned_upright(self, upright: Pass, turned: Pass) -> "Material":
         """Every training line the way up in which it reads better.
 
+        Both its label and a free reading must say so: the label alone misleads where it differs
+        from the print, as capitals do on receipts; a free reading alone takes 96 for 96.
+
         Args:
-            losses, losses_turned: of each training line as it is and by 180°, nats.
+            upright, turned: the training lines read as they are and by 180°.
         """
         return self.with_turned(
             [
-                item.turned != (losses_turned[item.line] < losses[item.line] - TURN_MARGIN)
+                item.turned
+                != (
+                    turned.loss_of[item.line] < upright.loss_of[item.line] - TURN_MARGIN
+                    and turned.confidence_of[item.line] > upright.confidence_of[item.line]
+                )
                 for item in self.train
             ]
         )

@@ -21,6 +21,8 @@ class Pass:
     def __init__(self, vocab: Vocab) -> None:
         self.vocab = vocab
         self.loss_of: dict[Line, float] = {}
+        self.confidence_of: dict[Line, float] = {}
+        """Only where lines were read, not trained on."""
         self.total_loss = 0.0
         self.references: list[str] = []
         self.hypotheses: list[str] = []
@@ -71,6 +73,7 @@ def read_lines(
         for number, line in enumerate(batch.lines):
             if line in other and readings[number].confidence < turn_below:
                 readings[number] = _surer(forward, readings[number], other[line])
+            done.confidence_of[line] = readings[number].confidence
         done.add(batch, losses, [reading.ids for reading in readings])
     return done
 

@@ -284,8 +284,8 @@ class _Run:
             return
         network = self._kept_network()
         self.material = self.material.turned_upright(
-            self._read(network, self.material.train).loss_of,
-            self._read(network, self.material.train_turned).loss_of,
+            self._read(network, self.material.train),
+            self._read(network, self.material.train_turned),
         )
         if self.material.num_turned > TURN_SHARE * len(self.material.train):
             self.info = replace(self.info, line=replace(self.info.line, turn_below=TURN_BELOW))
