@@ -9,6 +9,7 @@ import typer
 from tqdm import tqdm
 
 from crnnkit import __version__
+from crnnkit.cli_data import convert, doctor, split, vocab
 from crnnkit.errors import ConfigError, CrnnKitError, VocabError
 
 if TYPE_CHECKING:
@@ -255,47 +256,8 @@ def pipeline(
     print(format_result(result))
 
 
-@app.command()
-def doctor(
-    index: Annotated[list[Path], typer.Argument(help="Index files, the training set's first.")],
-    vocab_path: Annotated[Path | None, typer.Option(help="Vocabulary to check against.")] = None,
-) -> None:
-    """Find every fault of a data set before training; exit code 1 if there are errors."""
-    from crnnkit.dataset.doctor import examine
-    from crnnkit.preprocessing.tensors import LineConfig
-    from crnnkit.vocab import Vocab
-
-    vocab = Vocab.load(vocab_path) if vocab_path else None
-    splits = {str(path): path for path in index}
-    diagnosis = examine(splits, vocab, LineConfig(), progress=sys.stderr.isatty())
-    print(diagnosis.format())
-    if diagnosis.num_errors:
-        raise typer.Exit(1)
-
-
-@app.command()
-def vocab(
-    index: Annotated[list[Path], typer.Argument(help="Index files whose texts are counted.")],
-    output: Annotated[Path | None, typer.Option(help="Write their characters here.")] = None,
-    vocab_path: Annotated[
-        Path | None, typer.Option(help="Show how much of the texts this vocabulary covers.")
-    ] = None,
-) -> None:
-    """Build a vocabulary from index files, or show the coverage of one."""
-    from crnnkit.dataset.index import read_index
-    from crnnkit.vocab import Vocab
-
-    if output is None and vocab_path is None:
-        raise ConfigError("vocab: give --output to build, --vocab-path to check, or both.")
-    texts = [line.text for path in index for line in read_index(path)]
-    if output is not None:
-        built = Vocab.from_texts(texts)
-        built.save(output)
-        print(f"Wrote {output}: {len(built.charset)} characters from {len(texts)} lines")
-    if vocab_path is not None:
-        coverage = Vocab.load(vocab_path).coverage(texts)
-        missing = " ".join(f"{c!r}×{n}" for c, n in coverage.missing.items()) or "none"
-        print(f"{vocab_path}: covers {coverage.fraction:.2%} of the characters; missing: {missing}")
+for command in (doctor, split, convert, vocab):
+    app.command()(command)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from crnnkit.dataset.index import count_of
+from crnnkit.dataset.faults import count_of
 from crnnkit.metrics import Score
 from crnnkit.preprocessing.glyphs import GLYPH_PX, can_draw, draw_text
 

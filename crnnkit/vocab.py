@@ -15,13 +15,18 @@ BLANK_ID = 0
 INVISIBLE_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode categories that no picture can show: control, format (zero-width), line breaks."""
 
+NORMALIZATION = "visible-1"
+"""Name of the rules of `normalize_text`, kept in every checkpoint; other rules, other name."""
+
 
 def normalize_text(text: str) -> str:
     """Bring a text into the one form that labels, vocabularies and metrics share.
 
     NFC; every Unicode space and tab becomes ' '; control and zero-width characters and
     byte-order marks are removed; spaces at both ends are stripped.
-    Full-width and half-width twins stay apart: a reader should copy what is printed.
+    Full-width and half-width twins stay apart, and so do one space and two: a reader should copy
+    what is printed. This is no setting: a label, a vocabulary and a metric of different settings
+    would disagree unseen. Who wants widths or spaces folded folds what was read; metrics do.
     """
     kept = (
         " " if c == "\t" or unicodedata.category(c) == "Zs" else c
@@ -32,10 +37,35 @@ def normalize_text(text: str) -> str:
     return unicodedata.normalize("NFC", "".join(kept)).strip()
 
 
+def _width_twins() -> dict[str, str]:
+    twins: dict[str, str] = {}
+    for code in range(0xFF01, 0xFFEF):  # the block Halfwidth and Fullwidth Forms
+        form, _, original = unicodedata.decomposition(chr(code)).partition(" ")
+        if form in ("<wide>", "<narrow>"):
+            other = chr(int(original, 16))
+            twins |= {chr(code): other, other: chr(code)}
+    return twins
+
+
+WIDTH_TWINS = _width_twins()
+"""Character → the same one in its other width: 'Ａ' → 'A' and 'A' → 'Ａ', '。' → '｡'."""
+
+
+def look_alikes(character: str) -> list[str]:
+    """Characters drawn much like `character`, nearest first: other width, other case, both."""
+    forms = [WIDTH_TWINS[character]] if character in WIDTH_TWINS else []
+    forms += [form.swapcase() for form in (character, *forms)]
+    # one letter's other case can be two letters: ß, SS
+    return [form for form in dict.fromkeys(forms) if len(form) == 1 and form != character]
+
+
 @dataclass(frozen=True)
 class Coverage:
     """How much of some texts a vocabulary can write."""
 
+    num_lines: int
+    num_lines_missing: int
+    """Lines that it cannot write, for one character or more."""
     num_characters: int
     missing: dict[str, int]
     """Characters that the vocabulary lacks, with their number of occurrences."""
@@ -92,6 +122,11 @@ class Vocab:
     def from_texts(cls, texts: Iterable[str]) -> "Vocab":
         """The characters of some texts, in code point order so that equal data give equal ids."""
         return cls("".join(sorted({c for text in texts for c in normalize_text(text)})))
+
+    @classmethod
+    def merged(cls, vocabs: Iterable["Vocab"]) -> "Vocab":
+        """The characters of several vocabularies; those of the first keep their ids."""
+        return cls("".join(dict.fromkeys(c for vocab in vocabs for c in vocab.charset)))
 
     @classmethod
     def load(cls, path: str | Path) -> "Vocab":
@@ -162,8 +197,11 @@ class Vocab:
 
     def coverage(self, texts: Iterable[str]) -> Coverage:
         """Count what this vocabulary can and cannot write of `texts`, once normalised."""
-        counts = Counter(c for text in texts for c in normalize_text(text))
+        normal = [normalize_text(text) for text in texts]
+        counts = Counter(c for text in normal for c in text)
         return Coverage(
+            num_lines=len(normal),
+            num_lines_missing=sum(bool(self.missing(text)) for text in normal),
             num_characters=counts.total(),
             missing={c: n for c, n in counts.most_common() if c not in self._ids},
             unused="".join(c for c in self.charset if c not in counts),

@@ -26,6 +26,7 @@ SHELVES = [
     {"serving"},
     {"evaluation"},
     {"workbook"},
+    {"cli_data"},
     {"cli"},
 ]
 """A module imports only from shelves above its own, or from its own folder."""
@@ -283,6 +284,7 @@ def test_every_imported_library_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     lines = project["dependencies"] + extras["workbook"] + extras["synth"]
+    lines += extras["formats"]
     declared = {re.match(r"[\w-]+", line)[0].lower().replace("-", "_") for line in lines}
     import_names = {
         "ipython": "IPython",

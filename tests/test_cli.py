@@ -75,11 +75,9 @@ def test_a_vocabulary_other_than_the_models_is_refused(data, tmp_path, capsys, m
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["vocab", "nowhere.txt", "--output", "v.txt"], "nowhere.txt"),
         (["evaluate", "--model-path", "gone.onnx", "--test-data", "x.txt"], "gone.onnx"),
         (["recognize", "x.png", "--model-path", "model.pth"], "unpickled"),
         (["pipeline", "-p", "epoch=1"], "did you mean 'epochs'"),
-        (["vocab", "x.txt"], "--output"),
     ],
 )
 def test_mistakes_end_in_one_message_and_a_code(arguments, message, monkeypatch, tmp_path):
@@ -90,24 +88,6 @@ def test_mistakes_end_in_one_message_and_a_code(arguments, message, monkeypatch,
     assert message in str(stop.value.code)
     assert "\n  File" not in str(stop.value.code)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_vocab_builds_and_shows_what_is_missing(data, tmp_path):
-    code, printed = run("vocab", data, "--output", tmp_path / "v.txt")
-    assert code == 0
-    assert "8 characters from 4 lines" in printed
-    Vocab("012AB ").save(tmp_path / "small.txt")
-    _, printed = run("vocab", data, "--vocab_path", tmp_path / "small.txt")
-    assert "'北'×1" in printed
-    assert "80.00%" in printed
-
-
-def test_doctor_ends_with_an_error_code_where_there_are_errors(data, tmp_path):
-    assert run("doctor", data)[0] == 0
-    data.write_text(data.read_text(encoding="utf-8") + "gone.png\tx\n", encoding="utf-8")
-    code, printed = run("doctor", data)
-    assert code == 1
-    assert "lines.txt:5" in printed
 
 
 def test_synth_renders_a_set_that_the_doctor_passes(tmp_path):

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crnnkit.errors import VocabError
-from crnnkit.vocab import BLANK_ID, Coverage, Vocab, normalize_text
+from crnnkit.vocab import (
+    BLANK_ID,
+    WIDTH_TWINS,
+    Coverage,
+    Vocab,
+    look_alikes,
+    normalize_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -153,14 +160,47 @@ def test_decode_refuses_ids_without_a_character(wrong: int) -> None:
         Vocab("ab").decode([1, wrong, 2])
 
 
-def test_coverage_counts_occurrences() -> None:
-    coverage = Vocab("abz ").coverage(["axx", "b\u00a0y"])  # NBSP counts as the space
-    assert coverage == Coverage(num_characters=6, missing={"x": 2, "y": 1}, unused="z")
-    assert coverage.fraction == pytest.approx(0.5)
+def test_coverage_counts_occurrences_and_lines() -> None:
+    coverage = Vocab("abz ").coverage(["axx", "b\u00a0y", "ab"])  # NBSP counts as the space
+    assert coverage == Coverage(
+        num_lines=3,
+        num_lines_missing=2,
+        num_characters=8,
+        missing={"x": 2, "y": 1},
+        unused="z",
+    )
+    assert coverage.fraction == pytest.approx(5 / 8)
 
 
 def test_coverage_of_nothing_is_whole() -> None:
     assert Vocab("ab").coverage([]).fraction == 1.0
+
+
+def test_merged_vocabularies_keep_the_ids_of_the_first() -> None:
+    assert Vocab.merged([Vocab("ba"), Vocab("acb"), Vocab("d")]) == Vocab("bacd")
+
+
+@pytest.mark.parametrize(
+    ("character", "expected"),
+    [
+        ("A", ["Ａ", "a", "ａ"]),  # other width, other case, both
+        ("ａ", ["a", "Ａ", "A"]),
+        ("：", [":"]),
+        ("￥", ["¥"]),
+        ("。", ["｡"]),  # narrow forms are half-width, too
+        ("É", ["é"]),
+        ("ß", []),  # its capital form is two letters
+        ("京", []),
+        (" ", []),  # every space is one
+    ],
+)
+def test_look_alikes(character: str, expected: list[str]) -> None:
+    assert look_alikes(character) == expected
+
+
+def test_width_twins_are_pairs() -> None:
+    assert all(WIDTH_TWINS[twin] == c != twin for c, twin in WIDTH_TWINS.items())
+    assert len(WIDTH_TWINS) > 2 * 94  # printable ASCII and more
 
 
 def test_sha256_is_that_of_characters_in_order() -> None:

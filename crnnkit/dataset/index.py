@@ -4,17 +4,17 @@ import filecmp
 import operator
 import os
 import random
+import re
+import shutil
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from crnnkit.dataset.faults import MAX_SHOWN, Fault, count_of, raise_if_errors, shown
 from crnnkit.errors import ConfigError, DatasetError
 from crnnkit.vocab import INVISIBLE_CATEGORIES, normalize_text
-
-MAX_SHOWN = 20
-"""Faults that a message spells out; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -30,26 +30,6 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Fault:
-    """Something wrong with a data set, and where."""
-
-    severity: Literal["error", "warning"]
-    """An error stops training; a warning is repaired on reading, or only worth knowing."""
-    code: str
-    file: Path
-    line_number: int
-    """From 1; 0 = the file as a whole."""
-    value: str
-    message: str
-    remedy: str
-
-    def __str__(self) -> str:
-        """`file:line: code: message. remedy`."""
-        where = f"{self.file}:{self.line_number}" if self.line_number else f"{self.file}"
-        return f"{where}: {self.code}: {self.message}. {self.remedy}"
-
-
-@dataclass(frozen=True)
 class ParsedIndex:
     """The lines of an index file that are without error, and all faults of the file."""
 
@@ -62,7 +42,8 @@ def read_index(path: str | Path) -> list[Line]:
 
     Only the first tab separates. A picture's path is relative to the index file or, where
     nothing lies there, to the working directory. A byte-order mark, CRLF, odd spaces and
-    invisible characters are repaired; `crnnkit doctor` tells where.
+    invisible characters, backslashes, wrong case in a path and repeated rows are repaired;
+    `crnnkit doctor` tells where.
 
     Raises:
         DatasetError: naming the first 20 faulty lines and the number of all.
@@ -72,31 +53,14 @@ def read_index(path: str | Path) -> list[Line]:
     return list(parsed.lines)
 
 
-def raise_if_errors(faults: Iterable[Fault]) -> None:
-    """Raise one DatasetError for all faults that are errors, if there are any."""
-    errors = [fault for fault in faults if fault.severity == "error"]
-    if errors:
-        raise DatasetError(f"{count_of(len(errors), 'error')} in the data:\n{list_faults(errors)}")
-
-
-def list_faults(faults: Sequence[Fault]) -> str:
-    """The first `MAX_SHOWN` faults, one per line, and the number of the others."""
-    shown = [str(fault) for fault in faults[:MAX_SHOWN]]
-    if len(faults) > MAX_SHOWN:
-        shown.append(f"… and {len(faults) - MAX_SHOWN} more")
-    return "\n".join(shown)
-
-
-def count_of(number: int, noun: str) -> str:
-    """`1 line`, `2 lines`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def parse_index(path: str | Path) -> ParsedIndex:
     """Read an index file as `read_index` does, but return its faults instead of raising them."""
     parser = _Parser(Path(path))
     parser.parse()
     return ParsedIndex(tuple(parser.lines), tuple(parser.faults))
+
+
+_REPAIRED = "Repaired on reading; `crnnkit doctor --fix` writes it so."
 
 
 @dataclass
@@ -106,8 +70,10 @@ class _Parser:
     file: Path
     lines: list[Line] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    seen: dict[Path, int] = field(default_factory=dict)
-    """Picture → line number of its first occurrence."""
+    seen: dict[Path, Line] = field(default_factory=dict)
+    """Picture → the first line that lists it."""
+    listings: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
+    """Folder → its names by their caseless form, as far as they were asked for."""
 
     def __post_init__(self) -> None:
         self.folder = self.file.parent.resolve()
@@ -122,15 +88,15 @@ class _Parser:
             return
         if content.startswith(b"\xef\xbb\xbf"):
             content = content[3:]
-            self.warning("bom", 0, "U+FEFF", "starts with a byte-order mark")
+            self.repaired("bom", 0, "U+FEFF", "starts with a byte-order mark")
         rows = content.removesuffix(b"\n").split(b"\n") if content else []
         num_crlf = sum(row.endswith(b"\r") for row in rows)
         if num_crlf:
             message = f"{count_of(num_crlf, 'line')} with Windows line ends"
-            self.warning("crlf", 0, "\\r\\n", message)
+            self.repaired("crlf", 0, "\\r\\n", message)
         for number, row in enumerate(rows, start=1):
             self.parse_row(number, row.removesuffix(b"\r"))
-        if not self.lines and all(fault.severity == "warning" for fault in self.faults):
+        if not self.lines and all(fault.severity == "repaired" for fault in self.faults):
             remedy = "Write one `image path<TAB>text` per line."
             self.error("no_lines", 0, "", "holds no lines", remedy)
 
@@ -142,36 +108,41 @@ class _Parser:
             self.error("not_utf8", number, repr(row[:80]), message, "Save the file as UTF-8.")
             return
         if not decoded.strip(" "):
-            self.warning("blank_line", number, decoded, "the line is blank and skipped")
+            self.repaired("blank_line", number, decoded, "the line is blank and skipped")
             return
         name, tab, raw_text = decoded.partition("\t")
         if not tab:
             remedy = "Write `image path<TAB>text`, with a real tab."
-            self.error("missing_tab", number, decoded, f"no tab in {_shown(decoded)}", remedy)
+            self.error("missing_tab", number, decoded, f"no tab in {shown(decoded)}", remedy)
             return
         image = self.find_image(number, name)
         text = self.check_text(number, raw_text)
         if image is None or not text:
             return
-        if image in self.seen:
-            message = f"image {name!r} is already listed on line {self.seen[image]}"
-            self.error("duplicate_path", number, name, message, "Keep one of the two lines.")
-            return
-        self.seen[image] = number
-        self.lines.append(Line(image, text, number))
+        line = Line(image, text, number)
+        first = self.seen.setdefault(image, line)
+        if first is line:
+            self.lines.append(line)
+        elif first.text == text:
+            message = f"repeats line {first.line_number} and is skipped"
+            self.repaired("duplicate_row", number, decoded, message)
+        else:
+            message = f"image {name!r} is already listed on line {first.line_number} as "
+            remedy = "Keep the line that is right."
+            self.error("duplicate_path", number, name, message + shown(first.text), remedy)
 
     def find_image(self, number: int, name: str) -> Path | None:
-        found = self.candidates(name)
-        if not found and "\\" in name:
-            found = self.candidates(name.replace("\\", "/"))
-            if found:
-                self.warning("backslash", number, name, f"path {name!r} has Windows separators")
+        found = self.candidates(name) or self.respelled(number, name)
         if not found:
             places = " or ".join(dict.fromkeys(map(str, (self.folder, self.working_folder))))
-            message = f"no file {_shown(name)} under {places}"
+            message = f"no file {shown(name)} under {places}"
             remedy = "Correct the path (relative to the index file) or add the picture."
             self.error("missing_image", number, name, message, remedy)
             return None
+        if os.path.isabs(name):
+            message = f"path {shown(name)} is absolute and holds on this computer alone"
+            remedy = "`crnnkit doctor --fix` writes it relative."
+            self.repaired("absolute_path", number, name, message, remedy)
         if len(found) == 2 and not filecmp.cmp(found[0], found[1], shallow=False):
             message = f"image {name!r} is two different files, {found[0]} and {found[1]}"
             remedy = "Remove or rename one, or write the absolute path."
@@ -186,6 +157,41 @@ class _Parser:
         paths = [path for f in folders if os.path.isfile(path := os.path.join(f, name))]
         return list(dict.fromkeys(Path(os.path.realpath(path)) for path in paths))
 
+    def respelled(self, number: int, name: str) -> list[Path]:
+        """Files that `name` means on Windows: backslashes, upper and lower case alike."""
+        slashed = name.replace("\\", "/")
+        if found := self.candidates(slashed):
+            message = f"path {name!r} has Windows separators"
+            self.repaired("backslash", number, name, message)
+            return found
+        folders = dict.fromkeys((self.folder, self.working_folder))
+        caseless = [path for f in folders if (path := self.find_caseless(f, slashed))]
+        found = [Path(os.path.realpath(path)) for path in caseless[:1]]
+        if found:
+            message = f"path {name!r} is {relative_path(found[0], self.folder)!r} on disk"
+            self.repaired("wrong_case", number, name, message)
+        return found
+
+    def find_caseless(self, folder: Path, name: str) -> Path | None:
+        """The one file below `folder` whose path differs from `name` in case alone, if any."""
+        path = folder
+        for part in Path(name).parts:
+            if not os.path.lexists(step := path / part):
+                alike = self.names_in(path).get(part.casefold(), [])
+                if len(alike) != 1:
+                    return None
+                step = path / alike[0]
+            path = step
+        return path if path.is_file() else None
+
+    def names_in(self, folder: Path) -> dict[str, list[str]]:
+        if folder not in self.listings:
+            names = self.listings[folder] = {}
+            can_list = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+            for name in os.listdir(folder) if can_list else []:
+                names.setdefault(name.casefold(), []).append(name)
+        return self.listings[folder]
+
     def check_text(self, number: int, raw_text: str) -> str:
         text = normalize_text(raw_text)
         if not text:
@@ -193,15 +199,16 @@ class _Parser:
             self.error("empty_text", number, raw_text, "no text after the tab", remedy)
         elif text != raw_text:
             for code, what in _repairs(raw_text).items():
-                self.warning(code, number, raw_text, f"text {_shown(raw_text)} {what}")
+                self.repaired(code, number, raw_text, f"text {shown(raw_text)} {what}")
         return text
 
     def error(self, code: str, number: int, value: str, message: str, remedy: str) -> None:
         self.faults.append(Fault("error", code, self.file, number, value, message, remedy))
 
-    def warning(self, code: str, number: int, value: str, message: str) -> None:
-        remedy = "Repaired on reading."
-        self.faults.append(Fault("warning", code, self.file, number, value, message, remedy))
+    def repaired(
+        self, code: str, number: int, value: str, message: str, remedy: str = _REPAIRED
+    ) -> None:
+        self.faults.append(Fault("repaired", code, self.file, number, value, message, remedy))
 
 
 def _repairs(raw_text: str) -> dict[str, str]:
@@ -226,11 +233,6 @@ def _code_points(characters: Iterable[str]) -> str:
     return " ".join(f"U+{ord(c):04X}" for c in sorted(characters))
 
 
-def _shown(value: str) -> str:
-    """A value quoted, cut to a length that a terminal bears."""
-    return repr(value if len(value) <= 80 else value[:79] + "…")
-
-
 def write_index(path: str | Path, lines: Sequence[Line]) -> None:
     """Write an index file, pictures relative to it; it appears whole or not at all.
 
@@ -240,7 +242,7 @@ def write_index(path: str | Path, lines: Sequence[Line]) -> None:
     """
     path = Path(path)
     folder = path.parent.resolve()
-    rows = [(_relative(line.image, folder), line.text) for line in lines]
+    rows = [(relative_path(line.image, folder), line.text) for line in lines]
     faults = [
         f"{path}:{number}: {name!r}, {text!r}"
         for number, (name, text) in enumerate(rows, start=1)
@@ -258,12 +260,65 @@ def write_index(path: str | Path, lines: Sequence[Line]) -> None:
     os.replace(partial, path)
 
 
-def _relative(image: Path, folder: Path) -> str:
+def relative_path(image: Path, folder: Path) -> str:
     """Path from `folder` with forward slashes; absolute where none leads there."""
     try:
         return Path(os.path.relpath(image.resolve(), folder)).as_posix()
     except ValueError:  # another drive of Windows
         return image.resolve().as_posix()
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill beside `path`; it takes that name once it is whole, or disappears.
+
+    Raises:
+        DatasetError: if `path` is a file or holds something already.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DatasetError(f"{path}: not empty. Remove it or choose another folder.")
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if path.exists():  # Windows replaces no folder, not even an empty one
+            path.rmdir()
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def groups_by_path(lines: Sequence[Line], pattern: str, folder: Path) -> Callable[[Line], str]:
+    """What `pattern` finds in each picture's path: a document, a device, a day; for `split_lines`.
+
+    Args:
+        pattern: regular expression, searched in the path relative to `folder` with forward
+            slashes. Its groups, or without any the whole match, name the line's group.
+
+    Raises:
+        ConfigError: if it is no regular expression.
+        DatasetError: naming the first 20 lines where it finds nothing.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"group pattern {pattern!r}: {error}. Correct it.") from None
+    groups: dict[Line, str] = {}
+    unmatched = []
+    for line in lines:
+        name = relative_path(line.image, folder)
+        match = compiled.search(name)
+        if match is None:
+            unmatched.append(f"line {line.line_number}: {name}")
+        else:
+            groups[line] = "/".join(part or "" for part in match.groups()) or match[0]
+    if unmatched:
+        raise DatasetError(
+            f"group pattern {pattern!r} finds nothing in {count_of(len(unmatched), 'path')}:\n"
+            + "\n".join(unmatched[:MAX_SHOWN])
+        )
+    return groups.__getitem__
 
 
 def split_lines(

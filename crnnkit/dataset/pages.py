@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from crnnkit.dataset.index import MAX_SHOWN, count_of
+from crnnkit.dataset.faults import MAX_SHOWN, count_of
 from crnnkit.errors import DatasetError
 from crnnkit.vocab import normalize_text
 

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from crnnkit.dataset.fonts import find_faces
-from crnnkit.dataset.index import Line, split_lines, write_index
+from crnnkit.dataset.index import Line, new_folder, split_lines, write_index
 from crnnkit.dataset.likeness import MAX_CROPS, sample_like, styles_like
 from crnnkit.dataset.styles import LOOKS, Style, sample_style
 from crnnkit.dataset.synth import Renderer
@@ -88,22 +87,15 @@ def synthesize(config: SynthConfig, processes: int | None = None) -> SynthReport
         DatasetError: if `out` holds something already, or no font draws a character that is
             needed; all such characters are named.
     """
-    if config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
-        raise DatasetError(f"{config.out}: not empty. Remove it or choose another folder.")
     painter = _Painter(config)
     painter.check_characters()
-    partial = config.out.with_name(config.out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "images").mkdir(parents=True)
-    try:
+    with new_folder(config.out) as partial:
+        (partial / "images").mkdir()
         planned = [painter.plan_line(n, partial) for n in range(1, config.num_lines + 1)]
         splits = _split(planned, config)
         _render(painter, partial, processes or os.cpu_count() or 1)
         for name, part in splits.items():
             write_index(partial / f"{name}.txt", part)
-        os.replace(partial, config.out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     num_train, num_val = len(splits["train"]), len(splits.get("val", []))
     return SynthReport(config.out, num_train, num_val, painter.renderer.num_faces)
 

@@ -13,7 +13,7 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 import crnnkit
-from crnnkit.dataset.index import count_of
+from crnnkit.dataset.faults import count_of
 from crnnkit.evaluation.report import (
     Comparison,
     EvaluationReport,

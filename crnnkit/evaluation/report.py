@@ -9,7 +9,8 @@ from statistics import median
 
 from rapidfuzz.distance import Levenshtein
 
-from crnnkit.dataset.index import Line, count_of
+from crnnkit.dataset.faults import count_of
+from crnnkit.dataset.index import Line
 from crnnkit.errors import DatasetError
 from crnnkit.evaluation.resampling import cer_interval, change_p_value
 from crnnkit.metrics import FieldScore, Score, confusions, field_accuracy, fold, score

@@ -13,9 +13,11 @@ from torch import Tensor
 from crnnkit.errors import CheckpointError
 from crnnkit.model.config import METADATA_KEY, CheckpointInfo
 from crnnkit.model.crnn import CRNN
-from crnnkit.vocab import BLANK_ID, Vocab
+from crnnkit.vocab import BLANK_ID, Vocab, look_alikes
 
 MAX_FILE_BYTES = 1 << 30
+LOOK_ALIKE_MARGIN = 2.0
+"""Logits by which a new character starts below its look-alike: what was read stays the reading."""
 
 
 @dataclass(frozen=True)
@@ -147,14 +149,15 @@ def change_vocab(checkpoint: Checkpoint, vocab: Vocab) -> tuple[Checkpoint, Voca
     """Give a checkpoint another vocabulary, keeping all that it knows of shared characters.
 
     Rows of shared characters and of the blank move as they are, so their logits stay bit-equal;
-    a new character starts at the mean of all character rows, just above impossible.
+    a new character starts as its look-alike (`look_alikes`) `LOOK_ALIKE_MARGIN` less likely, or,
+    where the old vocabulary has none, at the mean of all character rows, just above impossible.
     """
     old = checkpoint.info.vocab
     new_info = replace(checkpoint.info, charset=vocab.charset)
     changed = new_checkpoint(new_info)
     state = checkpoint.model.state_dict()
     state["head.weight"] = _moved_rows(state["head.weight"], old, vocab)
-    state["head.bias"] = _moved_rows(state["head.bias"], old, vocab)
+    state["head.bias"] = _moved_rows(state["head.bias"], old, vocab, LOOK_ALIKE_MARGIN)
     changed.model.load_state_dict(state)
     changed.model.eval()
     change = VocabChange(
@@ -165,8 +168,14 @@ def change_vocab(checkpoint: Checkpoint, vocab: Vocab) -> tuple[Checkpoint, Voca
     return changed, change
 
 
-def _moved_rows(rows: Tensor, old: Vocab, new: Vocab) -> Tensor:
-    """Rows (V, …) of the old vocabulary in the new one's order."""
-    fresh = rows[1:].mean(0) if len(rows) > 1 else torch.zeros_like(rows[0])
-    moved = [rows[old.encode(c)[0]] if c in old else fresh for c in new.charset]
-    return torch.stack([rows[BLANK_ID], *moved])
+def _moved_rows(rows: Tensor, old: Vocab, new: Vocab, margin: float = 0.0) -> Tensor:
+    """Rows (V, …) of the old vocabulary in the new one's order; look-alikes' less `margin`."""
+    mean = rows[1:].mean(0) if len(rows) > 1 else torch.zeros_like(rows[0])
+
+    def row_of(character: str) -> Tensor:
+        if character in old:
+            return rows[old.encode(character)[0]]
+        alike = next((c for c in look_alikes(character) if c in old), None)
+        return mean if alike is None else rows[old.encode(alike)[0]] - margin
+
+    return torch.stack([rows[BLANK_ID], *map(row_of, new.charset)])

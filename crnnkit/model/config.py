@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass as validated_dataclass
 
 from crnnkit.errors import CheckpointError, ConfigError
 from crnnkit.preprocessing.tensors import LineConfig
-from crnnkit.vocab import Vocab
+from crnnkit.vocab import NORMALIZATION, Vocab
 
 FORMAT_VERSION = 1
 # Name of the description in the metadata of .safetensors and .onnx files.
@@ -90,6 +90,8 @@ class CheckpointInfo:
     """Numbers of the epoch that was saved, e.g. `val_cer`."""
     training: dict[str, Any] = field(default_factory=dict)
     """Settings and data hashes of the run that made the weights."""
+    normalization: str = NORMALIZATION
+    """Name of the normalisation that its texts went through: `crnnkit.vocab.normalize_text`."""
     format_version: int = FORMAT_VERSION
 
     @property
@@ -124,6 +126,11 @@ class CheckpointInfo:
             raise CheckpointError(
                 f"{source}: format version {info.format_version}, this crnnkit reads "
                 f"{FORMAT_VERSION}. Install the crnnkit that wrote the file."
+            )
+        if info.normalization != NORMALIZATION:
+            raise CheckpointError(
+                f"{source}: its texts were normalised by {info.normalization!r}, this crnnkit "
+                f"does it by {NORMALIZATION!r}. Install the crnnkit that wrote the file."
             )
         return info
 

@@ -65,7 +65,7 @@ def read_image(source: ImageSource) -> np.ndarray:
     if isinstance(source, bytes):
         return _read_bytes(source, f"picture of {len(source)} bytes")
     if isinstance(source, str | Path):
-        return _read_bytes(_file_bytes(Path(source)), str(source))
+        return _read_bytes(file_bytes(Path(source)), str(source))
     raise ImageError(
         f"picture: cannot read a {type(source).__name__}. "
         "Give a path, the bytes of a file, a uint8 array or a PIL image."
@@ -85,19 +85,37 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     if picture_format is None:
         known = " ".join(WRITE_FORMATS)
         raise ImageError(f"{path}: cannot write {path.suffix!r} files. Use one of {known}.")
-    encoded = io.BytesIO()
-    Image.fromarray(_checked_array(image)).save(encoded, picture_format, quality=95)
+    encoded = encode_image(image, picture_format)
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(encoded.getvalue())
+        partial.write_bytes(encoded)
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise ImageError(f"{path}: cannot be written: {error.strerror}.") from None
 
 
-def _file_bytes(path: Path) -> bytes:
+def encode_image(image: np.ndarray, picture_format: str = "PNG") -> bytes:
+    """Content of a picture file of uint8 (H, W) or (H, W, 3) RGB."""
+    encoded = io.BytesIO()
+    Image.fromarray(_checked_array(image)).save(encoded, picture_format, quality=95)
+    return encoded.getvalue()
+
+
+def suffix_of(content: bytes) -> str:
+    """Suffix that belongs to the content of a picture file that `read_image` reads, as `.png`."""
+    picture_format = str(Image.open(io.BytesIO(content), formats=READ_FORMATS).format)
+    suffixes = {name: suffix for suffix, name in reversed(WRITE_FORMATS.items())}
+    return suffixes.get(picture_format, f".{picture_format.lower()}")
+
+
+def file_bytes(path: Path) -> bytes:
+    """Content of a picture file, not decoded.
+
+    Raises:
+        ImageError: if there is no such file, or it is empty or larger than `MAX_BYTES`.
+    """
     try:
         num_bytes = path.stat().st_size
         if path.is_dir():

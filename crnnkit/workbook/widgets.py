@@ -14,7 +14,8 @@ from IPython.display import HTML, DisplayHandle
 from numpy.typing import NDArray
 from PIL import Image
 
-from crnnkit.dataset.index import Line, count_of
+from crnnkit.dataset.faults import count_of
+from crnnkit.dataset.index import Line
 from crnnkit.errors import ImageError
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import EpochResult

@@ -15,11 +15,13 @@ from crnnkit.vocab import Vocab
 
 BROKEN = Path(__file__).parent / "broken"
 VOCAB = Vocab("0123456789AB Å北京市")
+VOCABS = {"no_space_in_vocab": Vocab("0123456789ABÅ北京市")}
+"""Vocabulary that brings a fault out, where it is not VOCAB."""
 
 
 def diagnose(**names: str) -> Diagnosis:
     paths = {split: BROKEN / f"{name}.txt" for split, name in names.items()}
-    return examine(paths, VOCAB, LineConfig())
+    return examine(paths, VOCABS.get(names["train"], VOCAB), LineConfig())
 
 
 def found(diagnosis: Diagnosis) -> list[tuple[str, str, int]]:
@@ -34,19 +36,28 @@ def found(diagnosis: Diagnosis) -> list[tuple[str, str, int]]:
         ("unreadable_image", "error", 2, "cut_off.png: the picture is damaged"),
         ("empty_text", "error", 2, "no text after the tab"),
         ("unknown_character", "error", 2, "not in the vocabulary: '$' '€'"),
+        ("no_space_in_vocab", "error", 2, "'B 北京' has a space, the vocabulary has none"),
         # 10 characters in 5 equal pairs: 15 steps; 8 px padded to 32: 8 steps
         ("too_long_for_width", "error", 2, "needs 15 time steps, its picture of 8x32 px gives 8"),
-        ("duplicate_path", "error", 3, "already listed on line 1"),
+        ("duplicate_path", "error", 3, "already listed on line 1 as 'A12'"),
         ("not_utf8", "error", 2, "is not UTF-8"),
         ("no_lines", "error", 0, "holds no lines"),
-        ("bom", "warning", 0, "byte-order mark"),
-        ("crlf", "warning", 0, "2 lines with Windows line ends"),
-        ("odd_space", "warning", 2, "U+00A0 U+3000"),
-        ("invisible", "warning", 2, "U+200B U+FEFF"),
-        ("not_nfc", "warning", 1, "apart from their accents"),
-        ("outer_space", "warning", 1, "begins or ends with space"),
-        ("blank_line", "warning", 2, "skipped"),
-        ("backslash", "warning", 1, "Windows separators"),
+        ("bom", "repaired", 0, "byte-order mark"),
+        ("crlf", "repaired", 0, "2 lines with Windows line ends"),
+        ("odd_space", "repaired", 2, "U+00A0 U+3000"),
+        ("invisible", "repaired", 2, "U+200B U+FEFF"),
+        ("not_nfc", "repaired", 1, "apart from their accents"),
+        ("outer_space", "repaired", 1, "begins or ends with space"),
+        ("blank_line", "repaired", 2, "skipped"),
+        ("backslash", "repaired", 1, "Windows separators"),
+        ("wrong_case", "repaired", 2, "'IMG/B.png' is 'img/b.png' on disk"),
+        ("duplicate_row", "repaired", 3, "repeats line 1"),
+        ("double_space", "warning", 2, "'B  北京' has several spaces in a row"),
+        ("hidden_path", "warning", 2, "'img/.thumbs/a.png' is hidden by '.thumbs'"),
+        ("tiny_picture", "warning", 2, "picture of 20x7 px"),
+        ("extreme_aspect", "warning", 2, "is odd for text 'A12'"),  # turned by 90 degrees
+        # 600x8 px would be 2400 px wide at height 32
+        ("squeezed", "warning", 2, "600x8 px is squeezed to 2048 px"),
         # one picture compressed twice: the bytes differ, the pixels do not
         ("repeated_picture", "warning", 2, "same_as_a.png equals a.png of line 1"),
         ("conflicting_text", "warning", 2, "has text 'A1 2' here and 'A12' there"),
@@ -76,13 +87,13 @@ def test_committed_fault_is_alone(code: str) -> None:
 def test_picture_of_train_in_val_is_a_leak() -> None:
     diagnosis = diagnose(train="good", val="leak")
     assert found(diagnosis) == [
-        ("warning", "shared_text", 0),
         ("error", "leak", 1),  # the very file
         ("error", "leak", 2),  # another file, other text, same pixels
     ]
     assert all(fault.file.name == "leak.txt" for fault in diagnosis.faults)
-    assert f"same_as_a.png equals a.png of {BROKEN / 'good.txt'}:1" in diagnosis.faults[2].message
-    assert diagnosis.faults[0].message.startswith("1 of 2 lines have a text that occurs in train")
+    message = diagnosis.faults[1].message
+    assert f"same_as_a.png equals a.png of {BROKEN / 'good.txt'}:1" in message
+    assert message.endswith("but has text 'A1' here and 'A12' there")
     assert [len(lines) for lines in diagnosis.lines.values()] == [3, 0]
 
 
@@ -102,6 +113,54 @@ def test_good_data_has_no_fault() -> None:
     diagnosis.raise_if_errors()
     assert diagnosis.faults == ()
     assert list(diagnosis.lines["train"]) == read_index(BROKEN / "good.txt")
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "text", "code"),
+    [
+        ((8, 8), "A", None),  # the smallest that passes
+        ((7, 8), "A", "tiny_picture"),
+        ((8, 3), "1", "tiny_picture"),
+        ((32, 160), "A", None),  # 5 times as wide as high for one character
+        ((32, 161), "A", "extreme_aspect"),
+        ((25, 3), "1", "tiny_picture"),
+        ((25, 4), "1", None),  # a narrow 1: 0.16
+        ((100, 8), "1", "extreme_aspect"),  # a pole: 0.08
+        ((20, 12), "AB", None),
+        ((20, 11), "AB", "extreme_aspect"),  # two characters, one above the other
+    ],
+)
+def test_sizes_that_are_suspect(
+    tmp_path: Path, size_hw: tuple[int, int], text: str, code: str | None
+) -> None:
+    write_image(tmp_path / "a.png", np.full(size_hw, 255, np.uint8))
+    (tmp_path / "train.txt").write_text(f"a.png\t{text}\n")
+    diagnosis = examine({"train": tmp_path / "train.txt"}, VOCAB, LineConfig())
+    assert list(diagnosis.counts) == ([code] if code else [])
+
+
+def test_characters_that_training_never_shows_are_named(tmp_path: Path) -> None:
+    for number, (split, text) in enumerate({"train": "A 1", "val": "A2B2", "test": "11"}.items()):
+        write_image(tmp_path / f"{split}.png", np.full((16, 30), number, np.uint8))
+        (tmp_path / f"{split}.txt").write_text(f"{split}.png\t{text}\n")
+    paths = {split: tmp_path / f"{split}.txt" for split in ("train", "val", "test")}
+    (fault,) = examine(paths, VOCAB, LineConfig()).faults
+    assert (fault.severity, fault.code, fault.line_number) == ("warning", "untaught_character", 1)
+    assert (fault.file, fault.value) == (paths["val"], "2B")
+    assert "that no line of train shows: '2' 'B'" in fault.message
+
+
+def test_profile_counts_the_lines_without_error() -> None:
+    splits = diagnose(train="good", val="unreadable_image").profile.splits
+    # line 1 of val shows a picture of train, line 2 cannot be read
+    assert [(s.num_lines, s.num_texts) for s in splits.values()] == [(3, 3), (0, 0)]
+
+
+def test_a_folder_beside_that_of_the_index_is_not_hidden(tmp_path: Path) -> None:
+    write_image(tmp_path / "img/a.png", np.full((16, 30), 255, np.uint8))
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets/train.txt").write_text("../img/a.png\tA\n")
+    assert examine({"train": tmp_path / "sets/train.txt"}, VOCAB, LineConfig()).faults == ()
 
 
 def test_warnings_alone_do_not_stop() -> None:
@@ -150,25 +209,34 @@ def test_too_long_follows_the_ctc_bound(tmp_path: Path, text: str, fits: bool) -
     write_image(tmp_path / "a.png", image)
     (tmp_path / "train.txt").write_text(f"a.png\t{text}\n")
     diagnosis = examine({"train": tmp_path / "train.txt"}, VOCAB, LineConfig())
-    assert diagnosis.counts == ({} if fits else {"too_long_for_width": 1})
+    # what just fits is suspect all the same: many characters in a picture higher than wide
+    assert diagnosis.counts == {"extreme_aspect" if fits else "too_long_for_width": 1}
 
 
 def test_time_steps_follow_the_given_model_and_line_config() -> None:
     paths = {"train": BROKEN / "too_long_for_width.txt"}
     fine = ModelConfig(height=32, stages=(Stage(8, (16, 1)),))  # one step per pixel
-    assert examine(paths, VOCAB, LineConfig(), fine).counts == {}
-    assert examine(paths, VOCAB, LineConfig(width_multiple=64)).counts == {}
+    assert examine(paths, VOCAB, LineConfig(), fine).num_errors == 0
+    assert examine(paths, VOCAB, LineConfig(width_multiple=64)).num_errors == 0
 
 
 def test_format_counts_and_lists_errors_first() -> None:
-    table = diagnose(train="good", val="leak").format()
+    table = diagnose(train="odd_space", val="leak").format()
     rows = table.splitlines()
-    assert rows[0] == "lines without error: train 3, val 0"
-    assert rows[1] == "2 errors, 1 warning"
+    assert rows[0] == "lines without error: train 2, val 0"
+    assert rows[1] == "2 errors, 0 warnings, 1 repaired on reading"
     assert rows[2].split() == ["error", "leak", "2"]
-    assert rows[3].split() == ["warning", "shared_text", "1"]
+    assert rows[3].split() == ["repaired", "odd_space", "1"]
     assert "leak.txt:1: leak: picture b.png equals" in rows[4]
-    assert "leak.txt: shared_text:" in rows[6]
+    assert "odd_space.txt:2: odd_space:" in rows[6]
+
+
+def test_the_rarer_kind_of_fault_is_shown_first(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text("gone.png\tA\n" * 50 + "no tab\n")
+    rows = examine({"train": path}, None, LineConfig()).format().splitlines()
+    assert [row.split()[1] for row in rows[2:4]] == ["missing_tab", "missing_image"]
+    assert "train.txt:51: missing_tab" in rows[4]
 
 
 def test_format_shows_20_faults_and_counts_the_others(tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crnnkit.dataset.index import Line, parse_index, read_index, split_lines, write_index
+from crnnkit.dataset.index import (
+    Line,
+    groups_by_path,
+    new_folder,
+    parse_index,
+    read_index,
+    split_lines,
+    write_index,
+)
 from crnnkit.errors import ConfigError, DatasetError
 from crnnkit.preprocessing.images import write_image
 from crnnkit.vocab import normalize_text
@@ -58,6 +66,55 @@ def test_lines_carry_resolved_picture_and_line_number(folder: Path) -> None:
     assert read_index(path) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "is_found"),
+    [
+        ("IMG/0.PNG", True),
+        ("img/../Img\\0.png", True),  # backslash and case at once
+        ("img/0.jpg", False),
+        ("img/0.PNG/x", False),  # a file is no folder
+        ("run.sh/x", False),  # nor is one that may be run
+        ("twin/A.png", False),  # which of a.PNG and a.Png?
+    ],
+)
+def test_a_path_in_another_case_is_found_if_it_is_the_only_one(
+    folder: Path, name: str, is_found: bool
+) -> None:
+    (folder / "run.sh").touch(mode=0o755)
+    for twin in ("a.PNG", "a.Png"):
+        (folder / "twin").mkdir(exist_ok=True)
+        (folder / "twin" / twin).write_bytes(b"x")
+    if len(os.listdir(folder / "twin")) == 1:
+        pytest.skip("this file system takes upper and lower case for the same")
+    parsed = parse_index(index_of(folder, f"{name}\ta\n"))
+    assert [line.image for line in parsed.lines] == [folder / "img/0.png"] * is_found
+    assert [f.code for f in parsed.faults] == ["wrong_case" if is_found else "missing_image"]
+
+
+def test_the_exact_path_goes_before_one_in_another_case(folder: Path) -> None:
+    write_image(folder / "img/A.png", np.zeros((8, 8), np.uint8))
+    write_image(folder / "img/a.png", np.ones((8, 8), np.uint8))
+    parsed = parse_index(index_of(folder, "img/a.png\tx\n"))
+    assert [line.image.name for line in parsed.lines] == ["a.png"]
+    assert parsed.faults == ()
+
+
+def test_an_absolute_path_is_worth_telling(folder: Path) -> None:
+    parsed = parse_index(index_of(folder, f"{folder / 'img/0.png'}\ta\nimg/1.png\tb\n"))
+    assert [(f.severity, f.code, f.line_number) for f in parsed.faults] == [
+        ("repaired", "absolute_path", 1)
+    ]
+
+
+def test_a_row_twice_is_read_once_and_told(folder: Path) -> None:
+    parsed = parse_index(index_of(folder, "img/0.png\ta\nimg/./0.png\t a\n"))
+    assert [line.line_number for line in parsed.lines] == [1]
+    assert [(f.code, f.line_number) for f in parsed.faults] == [
+        ("outer_space", 2),
+        ("duplicate_row", 2),
+    ]
+
+
 def test_picture_beside_the_index_goes_first_then_working_directory(folder: Path) -> None:
     write_image("only_here.png", np.zeros((8, 8), np.uint8))
     write_image("img/0.png", np.full((8, 16), 0, np.uint8))  # a copy of the data set's own
@@ -95,7 +152,10 @@ def test_absolute_and_non_ascii_paths_are_found(folder: Path) -> None:
         ("img/0.png\t\u3000\n", r"train\.txt:1: empty_text: no text after the tab"),
         ("img/0.png\n", r"train\.txt:1: missing_tab"),  # no column of text
         ("\t\n", r"2 errors in the data:\n.*missing_image.*\n.*empty_text"),
-        ("img/0.png\ta\nimg/./0.png\tb\n", r"train\.txt:2: duplicate_path: .* on line 1\. Keep"),
+        (
+            "img/0.png\ta\nimg/./0.png\tb\n",
+            r"train\.txt:2: duplicate_path: .* line 1 as 'a'\. Keep",
+        ),
         (b"img/0.png\t\xb1\xb1\n", r"train\.txt:1: not_utf8: byte 0xb1 at column 11 .*as UTF-8"),
         ("", r"train\.txt: no_lines: holds no lines"),
         ("\n\n", r"train\.txt: no_lines"),
@@ -227,6 +287,53 @@ def test_split_by_document_keeps_documents_whole() -> None:
     splits = split_lines(lines, HALVES, seed=0, group_of=lambda line: str(line.line_number % 7))
     documents = [{m.line_number % 7 for m in members} for members in splits.values()]
     assert not documents[0] & documents[1]
+
+
+def test_split_by_a_pattern_keeps_what_it_names_together(tmp_path: Path) -> None:
+    names = [f"cam{n % 2}/2024-01-{n % 9 + 1:02}_{n}.png" for n in range(90)]
+    lines = [Line(tmp_path / name, str(n), n + 1) for n, name in enumerate(names)]
+    group_of = groups_by_path(lines, r"(cam\d).*-(\d\d)_", tmp_path)
+    assert group_of(lines[10]) == "cam0/02"
+    splits = split_lines(lines, HALVES, seed=0, group_of=group_of)
+    groups = [{group_of(line) for line in members} for members in splits.values()]
+    assert sum(map(len, groups)) == len(groups[0] | groups[1]) == 18
+
+
+@pytest.mark.parametrize(
+    ("pattern", "group"),
+    [
+        (r"doc\d+", "doc12"),  # no group: the whole match
+        (r"doc(\d+)", "12"),
+        (r"^(\w+)/", "a"),  # searched in the path from the index file's folder
+        (r"(b)?doc(1)", "/1"),  # a group that takes no part is empty
+    ],
+)
+def test_group_of_a_path(tmp_path: Path, pattern: str, group: str) -> None:
+    line = Line(tmp_path / "a/doc12_3.png", "x", 1)
+    assert groups_by_path([line], pattern, tmp_path)(line) == group
+
+
+def test_paths_without_a_group_are_named(tmp_path: Path) -> None:
+    lines = [Line(tmp_path / name, "x", n) for n, name in enumerate(("doc1.png", "b.png"), 1)]
+    with pytest.raises(DatasetError, match=r"'doc.' finds nothing in 1 path:\nline 2: b\.png"):
+        groups_by_path(lines, "doc.", tmp_path)
+    with pytest.raises(ConfigError, match=r"group pattern '\(': missing \)"):
+        groups_by_path(lines, "(", tmp_path)
+
+
+def test_a_new_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "new"
+    with pytest.raises(ZeroDivisionError), new_folder(out) as partial:  # noqa: PT012
+        (partial / "a.txt").write_text("a")
+        1 / 0  # noqa: B018
+    assert list(tmp_path.iterdir()) == []
+    out.mkdir()  # empty: free to take
+    with new_folder(out) as partial:
+        (partial / "a.txt").write_text("a")
+        assert list(out.iterdir()) == []
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["new", "new/a.txt"]
+    with pytest.raises(DatasetError, match=r"new: not empty\. Remove"), new_folder(out):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
+import json
 import os
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from crnnkit.errors import CheckpointError
 from crnnkit.model.checkpoint import (
+    LOOK_ALIKE_MARGIN,
     Checkpoint,
     change_vocab,
     load_checkpoint,
@@ -15,7 +18,7 @@ from crnnkit.model.checkpoint import (
     save_checkpoint,
 )
 from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage
-from crnnkit.vocab import Vocab
+from crnnkit.vocab import NORMALIZATION, Vocab
 
 TINY = ModelConfig(stages=(Stage(4, (4, 2)), Stage(6, (4, 2))), bottleneck=8, lstm_hidden=5)
 
@@ -136,6 +139,37 @@ def test_a_new_vocabulary_keeps_the_logits_of_shared_characters_bit_for_bit(chec
     assert torch.equal(new[..., 0], old[..., 0])  # blank
     assert torch.equal(new[..., 1], old[..., 5])  # 京
     assert torch.equal(new[..., 3], old[..., 1])  # a
-    torch.testing.assert_close(new[..., 2], old[..., 1:].mean(2))  # x starts as the mean
+    # no x, X or full-width one is known: it starts as the mean
+    torch.testing.assert_close(new[..., 2], old[..., 1:].mean(2))
     assert (change.kept, change.new, change.dropped) == ("京a", "x", "bc ")
     assert str(change) == "vocabulary: 2 kept, 1 new (x), 3 dropped (bc )"
+
+
+@pytest.mark.parametrize(
+    ("new", "alike"),
+    [("ａ", "a"), ("A", "a"), ("Ｂ", "b")],  # other width, other case, both
+)
+def test_a_new_character_starts_a_margin_below_its_look_alike(checkpoint, new, alike):
+    changed, _ = change_vocab(checkpoint, Vocab(new + checkpoint.info.charset))
+    images = torch.randn(3, 1, 32, 48)
+    before, after = checkpoint.model(images), changed.model(images)
+    (old_id,) = checkpoint.info.vocab.encode(alike)
+    torch.testing.assert_close(after[..., 1], before[..., old_id] - LOOK_ALIKE_MARGIN)
+    # all that was read is still read, although the new character has the lower id
+    ids = before.argmax(-1)
+    assert torch.equal(after.argmax(-1), ids + (ids > 0))
+
+
+def test_a_checkpoint_of_another_normalisation_is_refused(checkpoint, tmp_path):
+    path = tmp_path / "a.safetensors"
+    info = replace(checkpoint.info, normalization="nfkc-7")
+    save_checkpoint(path, Checkpoint(checkpoint.model, info))
+    with pytest.raises(CheckpointError, match=r"normalised by 'nfkc-7', this .* 'visible-1'"):
+        load_checkpoint(path)
+
+
+def test_a_checkpoint_from_before_normalisation_had_a_name_is_read():
+    description = json.loads(CheckpointInfo("abc", TINY).to_json())
+    assert description.pop("normalization") == NORMALIZATION
+    read = CheckpointInfo.from_json(json.dumps(description), "old.safetensors")
+    assert read == CheckpointInfo("abc", TINY)

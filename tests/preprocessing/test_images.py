@@ -322,6 +322,15 @@ def test_every_suffix_writes_its_format(tmp_path, suffix):
     assert np.abs(read_image(path).astype(int) - [200, 100, 50]).max() < 8
 
 
+@pytest.mark.parametrize("picture_format", sorted(images.READ_FORMATS))
+def test_the_suffix_is_that_of_the_content(tmp_path, picture_format):
+    content = images.encode_image(np.full((16, 16, 3), 200, np.uint8), picture_format)
+    suffix = images.suffix_of(content)
+    (tmp_path / f"a{suffix}").write_bytes(content)
+    assert Image.open(tmp_path / f"a{suffix}").format == picture_format
+    assert suffix in (*images.WRITE_FORMATS, ".gif", ".ppm")
+
+
 def test_pictures_that_cannot_be_written_leave_nothing_behind(tmp_path, monkeypatch):
     image = np.zeros((4, 4), np.uint8)
     with pytest.raises(ImageError, match=r"cannot write '\.heic' files\. Use one of \.png"):
