@@ -13,7 +13,7 @@ Colour = tuple[int, int, int]
 BLACK: Colour = (0, 0, 0)
 WHITE: Colour = (255, 255, 255)
 
-_SCREEN_EMS = (12, 12, 13, 14, 14, 16, 16, 18, 20)
+_SCREEN_EMS = (12, 12, 12, 13, 14, 14, 16, 16, 18, 20)
 """Few sizes, because every size of every face has glyphs of its own to keep in memory."""
 
 
@@ -169,7 +169,7 @@ def _screen(rng: np.random.Generator) -> Style:
     return replace(
         _base(rng),
         em_px=em_px,
-        raster="pixels" if rng.random() < 0.35 else "smooth",
+        raster="pixels" if rng.random() < 0.45 else "smooth",
         height_px=int(rng.integers(24, 41)) if rng.random() < 0.5 else int(em_px * 1.25) + 1,
         stretch=1.0 if rng.random() < 0.7 else _between(rng, 0.85, 1.2),
         spacing_em=_sometimes(rng, 0.3, 0.0, 0.12),
@@ -258,15 +258,15 @@ def _hand(rng: np.random.Generator) -> Style:
 
 
 LOOKS: dict[str, tuple[float, Callable[[np.random.Generator], Style]]] = {
-    "clean": (0.12, _clean),
-    "scan": (0.2, _scan),
-    "screen": (0.2, _screen),
+    "clean": (0.10, _clean),
+    "scan": (0.17, _scan),
+    "screen": (0.28, _screen),
     "thermal": (0.15, _thermal),
     "marker": (0.1, _marker),
-    "photo": (0.13, _photo),
+    "photo": (0.12, _photo),
     "dots": (0.04, _dots),
     "segments": (0.01, _segments),
-    "hand": (0.05, _hand),
+    "hand": (0.03, _hand),
 }
 """Share among all lines, and how a style of this look is drawn."""
 
