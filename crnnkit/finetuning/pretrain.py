@@ -29,7 +29,7 @@ from crnnkit.model.checkpoint import Checkpoint, load_checkpoint, new_checkpoint
 from crnnkit.model.config import CheckpointInfo, ModelConfig, min_time_steps
 from crnnkit.model.crnn import CRNN
 from crnnkit.model.ctc import ctc_loss
-from crnnkit.preprocessing.tensors import LineConfig, content_width, fit_line, gray_to_array
+from crnnkit.preprocessing.tensors import LineConfig, content_width, fit_line, pixels_to_array
 from crnnkit.vocab import BLANK_ID, Vocab
 
 NO_TARGET = -100  # what cross_entropy leaves out
@@ -139,9 +139,7 @@ class _Run:
 
     def learn_glyphs(self) -> None:
         """Name single glyphs: mean of the time steps' features, then the head."""
-        loader = self._loader(
-            _Glyphs(self.renderer, self.info.vocab, self.config, self.glyphs_seen)
-        )
+        loader = self._loader(_Glyphs(self.renderer, self.info, self.config, self.glyphs_seen))
         for images, ids in loader:
             logits = self._forward(images, self._glyph_logits)
             loss = F.cross_entropy(logits.float(), ids.to(self.config.device))
@@ -271,8 +269,11 @@ class _Meter:
 class _Glyphs(IterableDataset):
     """Endless batches of single glyphs: float32 (B, 1, 32, 32) and their ids (B,)."""
 
-    def __init__(self, renderer: Renderer, vocab: Vocab, config: PretrainConfig, seen: int) -> None:
-        self.renderer, self.vocab, self.config, self.seen = renderer, vocab, config, seen
+    def __init__(
+        self, renderer: Renderer, info: CheckpointInfo, config: PretrainConfig, seen: int
+    ) -> None:
+        self.renderer, self.info, self.config, self.seen = renderer, info, config, seen
+        self.vocab = info.vocab
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         rng = _worker_rng(self.config.seed, self.seen)
@@ -282,7 +283,7 @@ class _Glyphs(IterableDataset):
                 drawable[i] for i in rng.integers(len(drawable), size=self.config.glyph_batch)
             ]
             grays = self.renderer.render_glyphs(chosen, rng)
-            images = np.stack([gray_to_array(gray) for gray in grays])
+            images = np.stack([pixels_to_array(gray, self.info.line) for gray in grays])
             yield torch.from_numpy(images), torch.tensor(self.vocab.encode("".join(chosen)))
 
 
@@ -332,7 +333,7 @@ class _Lines(IterableDataset):
             buckets[width].append(line)
             seen += self.config.num_workers or 1
             if len(buckets[width]) * width >= self.config.batch_columns:
-                yield _collate(buckets.pop(width))
+                yield _collate(buckets.pop(width), self.info.line)
 
     def _longest(self, seen: int) -> int:
         """Characters of the longest text: short lines first."""
@@ -367,10 +368,10 @@ class _Lines(IterableDataset):
         return frames
 
 
-def _collate(lines: Sequence[_FramedLine]) -> FramedBatch:
+def _collate(lines: Sequence[_FramedLine], config: LineConfig) -> FramedBatch:
     target_ids, target_lengths = pad_targets([line.target_ids for line in lines])
     return FramedBatch(
-        images=torch.from_numpy(np.stack([gray_to_array(line.gray) for line in lines])),
+        images=torch.from_numpy(np.stack([pixels_to_array(line.gray, config) for line in lines])),
         target_ids=target_ids,
         target_lengths=target_lengths,
         frame_ids=torch.from_numpy(np.stack([line.frame_ids for line in lines])),
