@@ -24,6 +24,7 @@ from crnnkit.dataset.general_texts import general_texts, within
 from crnnkit.dataset.lines import pad_targets
 from crnnkit.dataset.synth import RenderedLine, Renderer
 from crnnkit.dataset.texts import Lexicon, TextSource
+from crnnkit.errors import CheckpointError
 from crnnkit.finetuning.trainer import autocast, make_optimizer
 from crnnkit.model.checkpoint import Checkpoint, load_checkpoint, new_checkpoint, save_checkpoint
 from crnnkit.model.config import CheckpointInfo, ModelConfig, min_time_steps
@@ -99,7 +100,7 @@ def pretrain(
     """Run one piece of the recipe: `config.minutes` from where the output file stands.
 
     Raises:
-        CheckpointError: if the output exists but is no checkpoint.
+        CheckpointError: if the output exists but is no checkpoint of the light CRNN.
         VocabError, DatasetError: if vocabulary, lexicons or faces cannot be used.
     """
     if config.num_threads:
@@ -120,6 +121,11 @@ class _Run:
     ) -> None:
         self.config, self.renderer, self.on_report = config, renderer, on_report
         checkpoint = _starting_point(config)
+        if not isinstance(checkpoint.model, CRNN):
+            raise CheckpointError(
+                f"{config.output}: an imported network; the recipe trains the light CRNN alone. "
+                "Write to another file, or fine-tune the imported one with crnnkit train."
+            )
         self.info = checkpoint.info
         self.glyphs_seen = int(self.info.training.get("glyphs_seen", 0))
         self.lines_seen = int(self.info.training.get("lines_seen", 0))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from crnnkit.errors import CheckpointError
 from crnnkit.model.config import METADATA_KEY, CheckpointInfo
-from crnnkit.model.crnn import CRNN
+from crnnkit.model.crnn import CRNN, ClassicCRNN, make_network
 from crnnkit.vocab import BLANK_ID, Vocab
 
 MAX_FILE_BYTES = 1 << 30
@@ -22,13 +23,13 @@ MAX_FILE_BYTES = 1 << 30
 class Checkpoint:
     """A network with its description."""
 
-    model: CRNN
+    model: CRNN | ClassicCRNN
     info: CheckpointInfo
 
 
 def new_checkpoint(info: CheckpointInfo) -> Checkpoint:
     """A network of random weights of the described shape; seed torch before."""
-    return Checkpoint(CRNN(info.model, len(info.vocab)), info)
+    return Checkpoint(make_network(info.model, len(info.vocab)), info)
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
@@ -36,8 +37,13 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, half: bool = False
 
     Args:
         half: store the weights as float16, half the size.
+
+    Raises:
+        CheckpointError: if the file is not to end in .safetensors, or cannot be written.
     """
     path = Path(path)
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"{path}: checkpoints are .safetensors files; name it so.")
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous()
@@ -65,7 +71,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     weights, info = _read(path)
     checkpoint = new_checkpoint(info)
-    _check_weights(path, checkpoint.model.state_dict(), weights)
+    check_weights(path, checkpoint.model.state_dict(), weights)
     checkpoint.model.load_state_dict(weights)
     checkpoint.model.eval()
     return checkpoint
@@ -109,7 +115,8 @@ def _check_file(path: Path) -> None:
         )
 
 
-def _check_weights(path: Path, wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+def check_weights(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not exactly those wanted, naming every one in question."""
     faults = [f"{name} is missing" for name in wanted.keys() - found.keys()]
     faults += [f"{name} is not known" for name in found.keys() - wanted.keys()]
     faults += [
@@ -120,7 +127,7 @@ def _check_weights(path: Path, wanted: dict[str, Tensor], found: dict[str, Tenso
     if faults:
         raise CheckpointError(
             f"{path}: {len(faults)} weights do not fit the described network: "
-            f"{'; '.join(sorted(faults)[:10])}"
+            f"{'; '.join(sorted(faults))}"
         )
 
 
@@ -153,8 +160,8 @@ def change_vocab(checkpoint: Checkpoint, vocab: Vocab) -> tuple[Checkpoint, Voca
     new_info = replace(checkpoint.info, charset=vocab.charset)
     changed = new_checkpoint(new_info)
     state = checkpoint.model.state_dict()
-    state["head.weight"] = _moved_rows(state["head.weight"], old, vocab)
-    state["head.bias"] = _moved_rows(state["head.bias"], old, vocab)
+    for name in state.keys() & {"head.weight", "head.bias"}:
+        state[name] = _moved_rows(state[name], old, vocab)
     changed.model.load_state_dict(state)
     changed.model.eval()
     change = VocabChange(
