@@ -164,6 +164,29 @@ def _key_fields(texts: list[str]) -> dict[str, str]:
     return {name: pattern for name, _, pattern in pairs}
 
 
+@app.command("import")
+def import_(
+    weights: Annotated[Path, typer.Argument(help="File of weights saved by torch: .pt, .pth.")],
+    vocab: Annotated[Path, typer.Option("--vocab", "--vocab-path", help="Its vocabulary file.")],
+    output: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    width: Annotated[
+        int | None,
+        typer.Option(
+            help="crnn.pytorch alone: lines are stretched to it; 0 = kept aspect; default 100.",
+            min=0,
+        ),
+    ] = None,
+) -> None:
+    """Make a checkpoint of ModelScope's CRNN or of crnn.pytorch (meijieru)."""
+    from crnnkit.model.checkpoint import save_checkpoint
+    from crnnkit.model.foreign import import_checkpoint
+
+    imported = import_checkpoint(weights, vocab, width)
+    save_checkpoint(output, imported.checkpoint)
+    print(imported)
+    print(f"Wrote {output}")
+
+
 @app.command()
 def export(
     model_path: Annotated[Path, typer.Option(help="Checkpoint, .safetensors.")],
