@@ -13,6 +13,7 @@ from crnnkit.cli_data import convert, doctor, split, vocab
 from crnnkit.errors import ConfigError, CrnnKitError, VocabError
 
 if TYPE_CHECKING:
+    from crnnkit.finetuning.config import TrainConfig
     from crnnkit.serving.recognizer import Recognizer
 
 # Commands import their stage when they run: the server must start where torch is not installed,
@@ -87,38 +88,35 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Train from nothing or from a checkpoint; leaves best.safetensors, best.onnx, history.csv."""
-    from crnnkit.dataset.index import read_index
     from crnnkit.finetuning.config import TrainConfig
+
+    values = locals()
+    settings = {f.name: values[f.name] for f in fields_of(TrainConfig) if f.name in values}
+    _train(TrainConfig(**settings | {"enhance": tuple(enhance or ())}))
+
+
+def _train(config: "TrainConfig") -> None:
+    """Train with a bar and a line per epoch, export, and say what came of it."""
+    from crnnkit.dataset.index import read_index
     from crnnkit.finetuning.history import EpochResult
     from crnnkit.finetuning.trainer import train as run_training
     from crnnkit.serving.export import export_onnx
 
-    values = locals()
-    settings = {f.name: values[f.name] for f in fields_of(TrainConfig) if f.name in values}
-    config = TrainConfig(**settings | {"enhance": tuple(enhance or ())})
     with tqdm(total=1.0, unit="run", bar_format=_TRAINING_BAR, disable=None) as bar:
 
         def show_epoch(result: EpochResult) -> None:
-            tqdm.write(result.line(epochs), file=sys.stdout)
+            tqdm.write(result.line(config.epochs), file=sys.stdout)
             sys.stdout.flush()
 
         def show_progress(share: float) -> None:
             bar.update(share - bar.n)
 
         result = run_training(config, show_epoch, show_progress)
-    if result.vocab_change:
-        print(result.vocab_change)
-    if result.num_turned:
-        print(f"{result.num_turned} training lines are upside down and were turned")
-    if result.general_cer_before is not None:
-        print(
-            f"General CER: {result.general_cer_before:.2%} before, "
-            f"{result.best.general_cer:.2%} after"
-        )
-    elif pretrained_ckpt:
-        print("General reading was not protected: give --general-data data/general")
-    images = [line.image for line in read_index(val_data)]
-    report = export_onnx(result.best_path, output_dir / "best.onnx", images, num_threads or None)
+    for line in result.remarks():
+        print(line)
+    images = [line.image for line in read_index(config.val_data)]
+    onnx_path = config.output_dir / "best.onnx"
+    report = export_onnx(result.best_path, onnx_path, images, config.num_threads or None)
     print(
         f"Best epoch {result.best.epoch}: Val CER {result.best.val_cer:.2%}, "
         f"exact match {result.best.val_exact:.1%}. Wrote {result.best_path}, {report.onnx_path}"
@@ -186,6 +184,29 @@ def _key_fields(texts: list[str]) -> dict[str, str]:
     if wrong:
         raise ConfigError(f"key field {wrong[0]!r}: write it as name=pattern.")
     return {name: pattern for name, _, pattern in pairs}
+
+
+@app.command("import")
+def import_(
+    weights: Annotated[Path, typer.Argument(help="File of weights saved by torch: .pt, .pth.")],
+    vocab: Annotated[Path, typer.Option("--vocab", "--vocab-path", help="Its vocabulary file.")],
+    output: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    width: Annotated[
+        int | None,
+        typer.Option(
+            help="crnn.pytorch alone: lines are stretched to it; 0 = kept aspect; default 100.",
+            min=0,
+        ),
+    ] = None,
+) -> None:
+    """Make a checkpoint of ModelScope's CRNN or of crnn.pytorch (meijieru)."""
+    from crnnkit.model.checkpoint import save_checkpoint
+    from crnnkit.model.foreign import import_checkpoint
+
+    imported = import_checkpoint(weights, vocab, width)
+    save_checkpoint(output, imported.checkpoint)
+    print(imported)
+    print(f"Wrote {output}")
 
 
 @app.command()

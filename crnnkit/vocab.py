@@ -59,6 +59,11 @@ def look_alikes(character: str) -> list[str]:
     return [form for form in dict.fromkeys(forms) if len(form) == 1 and form != character]
 
 
+def is_normal(character: str) -> bool:
+    """Whether a character may stand in a normalised text."""
+    return character == " " or normalize_text(character) == character
+
+
 @dataclass(frozen=True)
 class Coverage:
     """How much of some texts a vocabulary can write."""
@@ -101,7 +106,7 @@ class Vocab:
             raise VocabError(
                 f"vocabulary: characters listed twice: {_shown(duplicates)}. Keep one of each."
             )
-        changed = [c for c in self.charset if c != " " and normalize_text(c) != c]
+        changed = [c for c in self.charset if not is_normal(c)]
         if changed:
             raise VocabError(
                 f"vocabulary: characters that no normalised text contains: {_shown(changed)} "
@@ -135,26 +140,8 @@ class Vocab:
         Raises:
             VocabError: if the file is missing, not UTF-8, or a line does not hold one character.
         """
-        path = Path(path)
         try:
-            content = path.read_bytes().decode("utf-8-sig")
-        except FileNotFoundError:
-            raise VocabError(f"{path}: no such vocabulary file. Build one with 03_vocab.") from None
-        except OSError as error:
-            raise VocabError(f"{path}: cannot be read: {error.strerror}.") from None
-        except UnicodeDecodeError as error:
-            raise VocabError(f"{path}: not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
-        if not content:
-            raise VocabError(f"{path}: the file is empty. Build a vocabulary with 03_vocab.")
-        lines = [line.removesuffix("\r") for line in content.removesuffix("\n").split("\n")]
-        faults = [f"line {n}: {line!r}" for n, line in enumerate(lines, 1) if len(line) != 1]
-        if faults:
-            raise VocabError(
-                f"{path}: each line must hold exactly one character, {len(faults)} do not: "
-                f"{'; '.join(faults[:20])}. A space is a line holding one space."
-            )
-        try:
-            return cls("".join(lines))
+            return cls(read_characters(path))
         except VocabError as error:
             raise VocabError(f"{path}: {error}") from None
 
@@ -211,6 +198,33 @@ class Vocab:
     def sha256(self) -> str:
         """Hash of characters and order; two vocabularies of one hash give equal ids."""
         return hashlib.sha256(self.charset.encode("utf-8")).hexdigest()
+
+
+def read_characters(path: str | Path) -> str:
+    """Read a file of one character per line; what the characters are is not judged.
+
+    Raises:
+        VocabError: if the file is missing, not UTF-8, or a line does not hold one character.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise VocabError(f"{path}: no such vocabulary file. Build one with 03_vocab.") from None
+    except OSError as error:
+        raise VocabError(f"{path}: cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise VocabError(f"{path}: not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
+    if not content:
+        raise VocabError(f"{path}: the file is empty. Build a vocabulary with 03_vocab.")
+    lines = [line.removesuffix("\r") for line in content.removesuffix("\n").split("\n")]
+    faults = [f"line {n}: {line!r}" for n, line in enumerate(lines, 1) if len(line) != 1]
+    if faults:
+        raise VocabError(
+            f"{path}: each line must hold exactly one character, {len(faults)} do not: "
+            f"{'; '.join(faults[:20])}. A space is a line holding one space."
+        )
+    return "".join(lines)
 
 
 def _shown(characters: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ SHELVES = [
 RANK = {name: i for i, shelf in enumerate(SHELVES) for name in shelf}
 
 CONFINED = {
-    "torch": r"model/(crnn|ctc|checkpoint)|dataset/lines|finetuning/\w+|serving/export",
+    "torch": r"model/(crnn|ctc|checkpoint|foreign)|dataset/lines|finetuning/\w+|serving/export",
     "matplotlib": r"plots",
     "ipywidgets": r"workbook/widgets",
     "papermill": r"workbook/pipeline",

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from crnnkit import cli
 from crnnkit.dataset.index import Line, write_index
-from crnnkit.finetuning import trainer
+from crnnkit.finetuning import start
 from crnnkit.model.config import ModelConfig, Stage
 from crnnkit.preprocessing.images import write_image
 from crnnkit.vocab import Vocab
@@ -17,7 +17,7 @@ TINY = ModelConfig(stages=(Stage(8, (4, 2)), Stage(12, (4, 2))), bottleneck=8, l
 @pytest.fixture
 def data(tmp_path, make_line, monkeypatch):
     """Write an index of four lines, and let training build a tiny network."""
-    monkeypatch.setattr(trainer, "ModelConfig", lambda: TINY)
+    monkeypatch.setattr(start, "ModelConfig", lambda: TINY)
     lines = []
     for number, text in enumerate(("01", "AB 12", "北京", "2"), 1):
         image = tmp_path / f"{number}.png"

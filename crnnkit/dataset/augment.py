@@ -4,20 +4,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-GrayLine = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
+"""(H, W) grey or (H, W, 3) RGB."""
 
 
-def augment(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
+def augment(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Vary one line's geometry, tone and sharpness; its text stays readable.
 
     Args:
-        gray: uint8 (H, W), as `fit_line` makes it.
+        pixels: as `fit_line` makes them.
         rng: source of all randomness; equal generators give equal pictures.
 
     Returns:
-        uint8 (H, W), a new array.
+        A new array of the same shape.
     """
-    varied = _warp(gray, rng)
+    varied = _warp(pixels, rng)
     varied = _change_tone(varied, rng)
     if rng.random() < 0.5:
         varied = _lose_sharpness(varied, rng)
@@ -28,60 +29,69 @@ def augment(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
     return varied
 
 
-def _warp(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
+def _warp(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Stretch, shift, slant and tilt, in one interpolation."""
-    height, width = gray.shape
+    height, width = pixels.shape[:2]
     stretch = rng.uniform(0.82, 1.1)
     zoom = rng.uniform(0.8, 1.2)
     slant = rng.normal(0, 0.14)
     # a tilt moves the ends of a long line out of the picture, so it is bounded at the ends
     tilt = rng.normal(0, 0.04) * min(1.0, 3 * height / width)
     matrix = np.array([[stretch, slant, 0], [tilt, zoom, 0]], dtype=np.float64)
-    center = np.array([width / 2, height / 2])
+    center = np.array([_content_width(pixels) / 2, height / 2])
     shift = rng.uniform(-1, 1, 2) * (min(0.1 * height, 0.02 * width + 1), 0.1 * height)
     matrix[:, 2] = center + shift - matrix[:, :2] @ center
     return cv2.warpAffine(
-        gray, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     ).astype(np.uint8, copy=False)
 
 
-def _change_tone(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
+def _content_width(pixels: Pixels) -> int:
+    """Columns before the padding, which equals the last column."""
+    height, width = pixels.shape[:2]
+    differs = (pixels != pixels[:, -1:]).reshape(height, width, -1).any((0, 2))
+    return width - int(differs[::-1].argmax())
+
+
+def _change_tone(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Brightness, contrast and gamma by table; now and then light from one side, or a negative."""
     levels = np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.25))
     levels = 0.5 + (levels - 0.5) * rng.uniform(0.6, 1.2) + rng.uniform(-0.15, 0.15)
     if rng.random() < 0.05:
         levels = 1 - levels
-    toned = cv2.LUT(gray, (255 * levels.clip(0, 1)).astype(np.uint8))
+    toned = cv2.LUT(pixels, (255 * levels.clip(0, 1)).astype(np.uint8))
     if rng.random() < 0.2:
-        ramp = np.linspace(1, rng.uniform(0.6, 1), gray.shape[1], dtype=np.float32)
-        toned = toned * (ramp if rng.random() < 0.5 else ramp[::-1])
+        ramp = np.linspace(1, rng.uniform(0.6, 1), pixels.shape[1], dtype=np.float32)
+        ramp = ramp if rng.random() < 0.5 else ramp[::-1]
+        toned = (toned.T * ramp[:, np.newaxis]).T  # (W, H) or (3, W, H)
     return np.asarray(toned).astype(np.uint8)
 
 
-def _lose_sharpness(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
+def _lose_sharpness(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Defocus, motion, or a camera too far away."""
     kind = rng.integers(3)
     if kind == 0:
-        return cv2.GaussianBlur(gray, (0, 0), rng.uniform(0.4, 1.1)).astype(np.uint8, copy=False)
+        return cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.1)).astype(np.uint8, copy=False)
     if kind == 1:
-        return cv2.blur(gray, (int(rng.integers(2, 5)), 1)).astype(np.uint8, copy=False)
-    height, width = gray.shape
+        return cv2.blur(pixels, (int(rng.integers(2, 5)), 1)).astype(np.uint8, copy=False)
+    height, width = pixels.shape[:2]
     factor = rng.uniform(0.45, 0.9)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (width, height)).astype(np.uint8, copy=False)
 
 
-def _add_noise(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
-    noise = rng.standard_normal(gray.shape, dtype=np.float32) * rng.uniform(2, 14)
-    return (gray + noise).clip(0, 255).astype(np.uint8)
+def _add_noise(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    noise = rng.standard_normal(pixels.shape, dtype=np.float32) * rng.uniform(2, 14)
+    return (pixels + noise).clip(0, 255).astype(np.uint8)
 
 
-def _hide_a_patch(gray: GrayLine, rng: np.random.Generator) -> GrayLine:
+def _hide_a_patch(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """A stain or a worn spot, narrower than a character: neighbours must help to read it."""
-    height, width = gray.shape
+    height, width = pixels.shape[:2]
     patch_h, patch_w = (max(1, int(height * share)) for share in rng.uniform(0.15, 0.45, 2))
     top, left = rng.integers(0, height - patch_h + 1), rng.integers(0, max(1, width - patch_w))
-    hidden = gray.copy()
-    hidden[top : top + patch_h, left : left + patch_w] = rng.choice([gray.min(), np.median(gray)])
+    hidden = pixels.copy()
+    stain = rng.choice([pixels.min(), np.median(pixels)])
+    hidden[top : top + patch_h, left : left + patch_w] = stain
     return hidden

@@ -57,6 +57,7 @@ def general_texts(charset: str, chinese: Lexicon, english: Lexicon) -> TextSourc
     words = recased(english)
     english_punctuation = (" ",) * 12 + tuple("-/") + (", ", ". ", ": ", " - ", " & ", " (", ") ")
     sign_or_word = mixture([(0.5, random_string(signs, (1, 1))), (0.5, chinese)])
+    fields = mixture([(1, chinese), (1, words), (2, patterns)])
     return mixture(
         [
             (0.20, phrase(chinese, (1, 6))),
@@ -64,7 +65,7 @@ def general_texts(charset: str, chinese: Lexicon, english: Lexicon) -> TextSourc
             (0.11, random_string(hanzi, (1, 12))),
             (0.17, phrase(words, (1, 5), english_punctuation)),
             (0.20, patterns),
-            (0.07, phrase(mixture([(1, chinese), (1, words), (2, patterns)]), (2, 3), (" ", ": ", " "))),
+            (0.07, phrase(fields, (2, 3), (" ", ": ", " "))),
             (0.04, phrase(mixture([(2, chinese), (1, words), (1, patterns)]), (2, 4))),
             (0.03, random_string(_CODE_CHARACTERS, (1, 12))),
             (0.03, random_string(ascii_characters, (1, 12))),

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from crnnkit.dataset.augment import augment
 from crnnkit.dataset.index import Line
 from crnnkit.preprocessing.images import read_image
-from crnnkit.preprocessing.tensors import LineConfig, fit_line, gray_to_array, half_turn
+from crnnkit.preprocessing.tensors import LineConfig, fit_line, half_turn, pixels_to_array
 from crnnkit.vocab import BLANK_ID, Vocab
 
 
@@ -23,11 +23,13 @@ class LoadedLine:
     """A line ready for the network but for its variation."""
 
     line: Line
-    gray: NDArray[np.uint8]
-    """uint8 (H, W), the first half of `line_to_array`."""
+    pixels: NDArray[np.uint8]
+    """uint8 (H, W) or (H, W, 3): the first half of `line_to_array`."""
+    config: LineConfig
+    """What made the pixels, and will make the array of them."""
     target_ids: tuple[int, ...]
     turned: bool = False
-    """Whether `gray` is the picture turned by 180°."""
+    """Whether `pixels` are the picture turned by 180°."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ def load_lines(
 
     def load(line: Line) -> LoadedLine:
         image = read_image(line.image)
-        gray = fit_line(half_turn(image) if turned else image, config)
-        return LoadedLine(line, gray, tuple(vocab.encode(line.text)), turned)
+        pixels = fit_line(half_turn(image) if turned else image, config)
+        return LoadedLine(line, pixels, config, tuple(vocab.encode(line.text)), turned)
 
     with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
         return list(pool.map(load, lines))
@@ -90,7 +92,7 @@ def _width_groups(
     by_width: dict[int, list[int]] = defaultdict(list)
     order = range(len(loaded)) if rng is None else rng.permutation(len(loaded)).tolist()
     for index in order:
-        by_width[loaded[index].gray.shape[1]].append(index)
+        by_width[loaded[index].pixels.shape[1]].append(index)
     groups = [
         indices[start : start + batch_size]
         for _, indices in sorted(by_width.items())
@@ -102,10 +104,13 @@ def _width_groups(
 
 
 def _collate(loaded: Sequence[LoadedLine], rng: np.random.Generator | None) -> Batch:
-    grays = [item.gray if rng is None else augment(item.gray, rng) for item in loaded]
+    arrays = [
+        pixels_to_array(item.pixels if rng is None else augment(item.pixels, rng), item.config)
+        for item in loaded
+    ]
     target_ids, target_lengths = pad_targets([item.target_ids for item in loaded])
     return Batch(
-        images=torch.from_numpy(np.stack([gray_to_array(gray) for gray in grays])),
+        images=torch.from_numpy(np.stack(arrays)),
         target_ids=target_ids,
         target_lengths=target_lengths,
         lines=tuple(item.line for item in loaded),

@@ -131,7 +131,7 @@ def _checked(info: CheckpointInfo, lines: Sequence[Line], source: Path) -> tuple
     too_long = [
         item.line
         for item in loaded
-        if min_time_steps(item.target_ids) > info.model.time_steps(item.gray.shape[1])
+        if min_time_steps(item.target_ids) > info.model.time_steps(item.pixels.shape[1])
     ]
     if too_long:
         shown = "; ".join(f"line {line.line_number}: {line.text!r}" for line in too_long[:20])

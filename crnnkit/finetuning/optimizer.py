@@ -7,14 +7,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from crnnkit.model.crnn import CRNN
+from crnnkit.model.crnn import CRNN, ClassicCRNN
 
 MIN_LR_SHARE = 0.01
 Tensors = tuple[Tensor, ...] | list[Tensor]
+Network = CRNN | ClassicCRNN
 
 
 def make_optimizer(
-    model: CRNN, lr: float, weight_decay: float, conv_lr_share: float = 1.0
+    model: Network, lr: float, weight_decay: float, conv_lr_share: float = 1.0
 ) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019), fused, with weight decay on matrices and kernels alone.
 
@@ -65,6 +66,6 @@ def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], N
     return update
 
 
-def frozen_copy(model: CRNN) -> CRNN:
+def frozen_copy(model: Network) -> Network:
     """The network as it is now, which no longer learns."""
     return copy.deepcopy(model).eval().requires_grad_(False)

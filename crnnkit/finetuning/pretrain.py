@@ -24,13 +24,14 @@ from crnnkit.dataset.general_texts import general_texts, within
 from crnnkit.dataset.lines import pad_targets
 from crnnkit.dataset.synth import RenderedLine, Renderer
 from crnnkit.dataset.texts import Lexicon, TextSource
+from crnnkit.errors import CheckpointError
 from crnnkit.finetuning.optimizer import make_optimizer
 from crnnkit.finetuning.speed import autocast, keep_freed_memory
 from crnnkit.model.checkpoint import Checkpoint, load_checkpoint, new_checkpoint, save_checkpoint
 from crnnkit.model.config import CheckpointInfo, ModelConfig, min_time_steps
 from crnnkit.model.crnn import CRNN
 from crnnkit.model.ctc import ctc_loss
-from crnnkit.preprocessing.tensors import LineConfig, content_width, fit_line, gray_to_array
+from crnnkit.preprocessing.tensors import LineConfig, content_width, fit_line, pixels_to_array
 from crnnkit.vocab import BLANK_ID, Vocab
 
 NO_TARGET = -100  # what cross_entropy leaves out
@@ -103,7 +104,7 @@ def pretrain(
     """Run one piece of the recipe: `config.minutes` from where the output file stands.
 
     Raises:
-        CheckpointError: if the output exists but is no checkpoint.
+        CheckpointError: if the output exists but is no checkpoint of the light CRNN.
         VocabError, DatasetError: if vocabulary, lexicons or faces cannot be used.
     """
     keep_freed_memory()
@@ -125,6 +126,11 @@ class _Run:
     ) -> None:
         self.config, self.renderer, self.on_report = config, renderer, on_report
         checkpoint = _starting_point(config)
+        if not isinstance(checkpoint.model, CRNN):
+            raise CheckpointError(
+                f"{config.output}: an imported network; the recipe trains the light CRNN alone. "
+                "Write to another file, or fine-tune the imported one with crnnkit train."
+            )
         self.info = checkpoint.info
         self.glyphs_seen = int(self.info.training.get("glyphs_seen", 0))
         self.lines_seen = int(self.info.training.get("lines_seen", 0))
@@ -144,9 +150,7 @@ class _Run:
 
     def learn_glyphs(self) -> None:
         """Name single glyphs: mean of the time steps' features, then the head."""
-        loader = self._loader(
-            _Glyphs(self.renderer, self.info.vocab, self.config, self.glyphs_seen)
-        )
+        loader = self._loader(_Glyphs(self.renderer, self.info, self.config, self.glyphs_seen))
         for images, ids in loader:
             logits = self._forward(images, self._glyph_logits)
             loss = F.cross_entropy(logits.float(), ids.to(self.config.device))
@@ -282,8 +286,11 @@ class _Meter:
 class _Glyphs(IterableDataset):
     """Endless batches of single glyphs: float32 (B, 1, 32, 32) and their ids (B,)."""
 
-    def __init__(self, renderer: Renderer, vocab: Vocab, config: PretrainConfig, seen: int) -> None:
-        self.renderer, self.vocab, self.config, self.seen = renderer, vocab, config, seen
+    def __init__(
+        self, renderer: Renderer, info: CheckpointInfo, config: PretrainConfig, seen: int
+    ) -> None:
+        self.renderer, self.info, self.config, self.seen = renderer, info, config, seen
+        self.vocab = info.vocab
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         rng = _worker_rng(self.config.seed, self.seen)
@@ -293,7 +300,7 @@ class _Glyphs(IterableDataset):
                 drawable[i] for i in rng.integers(len(drawable), size=self.config.glyph_batch)
             ]
             grays = self.renderer.render_glyphs(chosen, rng)
-            images = np.stack([gray_to_array(gray) for gray in grays])
+            images = np.stack([pixels_to_array(gray, self.info.line) for gray in grays])
             yield torch.from_numpy(images), torch.tensor(self.vocab.encode("".join(chosen)))
 
 
@@ -343,7 +350,7 @@ class _Lines(IterableDataset):
             buckets[width].append(line)
             seen += self.config.num_workers or 1
             if len(buckets[width]) * width >= self.config.batch_columns:
-                yield _collate(buckets.pop(width))
+                yield _collate(buckets.pop(width), self.info.line)
 
     def _longest(self, seen: int) -> int:
         """Characters of the longest text: short lines first."""
@@ -378,10 +385,10 @@ class _Lines(IterableDataset):
         return frames
 
 
-def _collate(lines: Sequence[_FramedLine]) -> FramedBatch:
+def _collate(lines: Sequence[_FramedLine], config: LineConfig) -> FramedBatch:
     target_ids, target_lengths = pad_targets([line.target_ids for line in lines])
     return FramedBatch(
-        images=torch.from_numpy(np.stack([gray_to_array(line.gray) for line in lines])),
+        images=torch.from_numpy(np.stack([pixels_to_array(line.gray, config) for line in lines])),
         target_ids=target_ids,
         target_lengths=target_lengths,
         frame_ids=torch.from_numpy(np.stack([line.frame_ids for line in lines])),

@@ -1,6 +1,5 @@
 """The training loop: from random weights or a pretrained checkpoint to the best epoch's file."""
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,20 +31,15 @@ from crnnkit.finetuning.resume import (
     unpack_optimizer,
 )
 from crnnkit.finetuning.speed import autocast, faster_precision, faster_threads, keep_freed_memory
+from crnnkit.finetuning.start import starting_point
 from crnnkit.model.checkpoint import (
     Checkpoint,
     VocabChange,
-    change_vocab,
-    load_checkpoint,
-    new_checkpoint,
     save_checkpoint,
 )
-from crnnkit.model.config import CheckpointInfo, ModelConfig
-from crnnkit.model.crnn import CRNN
+from crnnkit.model.crnn import CRNN, ClassicCRNN
 from crnnkit.model.ctc import ctc_loss
 from crnnkit.model.decode import collapse
-from crnnkit.preprocessing.tensors import LineConfig
-from crnnkit.vocab import Vocab
 
 TURN_EPOCHS = (3, 8)
 """Epochs after which the training lines are turned upright by what the network has learnt; a
@@ -71,6 +65,20 @@ class TrainResult:
     num_turned: int
     """Training lines that were found upside down."""
 
+    def remarks(self) -> list[str]:
+        """What a user should know of the run, a sentence each."""
+        lines = [str(self.vocab_change)] if self.vocab_change else []
+        if self.num_turned:
+            lines.append(f"{self.num_turned} training lines are upside down and were turned")
+        if self.general_cer_before is not None and self.best.general_cer is not None:
+            lines.append(
+                f"general reading: CER {self.general_cer_before:.2%} before, "
+                f"{self.best.general_cer:.2%} after"
+            )
+        elif self.vocab_change:
+            lines.append("general reading was not protected: give a folder of general lines")
+        return lines
+
 
 def train(
     config: TrainConfig,
@@ -93,7 +101,7 @@ def train(
         torch.set_num_threads(config.num_threads)
     torch.manual_seed(config.seed)
     train_index, val_index = read_index(config.train_data), read_index(config.val_data)
-    checkpoint, vocab_change = _starting_point(
+    checkpoint, vocab_change = starting_point(
         config, [line.text for line in train_index + val_index]
     )
     material = load_material(config, checkpoint.info, train_index, val_index)
@@ -287,12 +295,13 @@ class _Run:
             self._read(network, self.material.train),
             self._read(network, self.material.train_turned),
         )
-        if self.material.num_turned > TURN_SHARE * len(self.material.train):
-            self.info = replace(self.info, line=replace(self.info.line, turn_below=TURN_BELOW))
+        are_some = self.material.num_turned > TURN_SHARE * len(self.material.train)
+        line = replace(self.info.line, turn_below=TURN_BELOW if are_some else 0.0)
+        self.info = replace(self.info, line=line)
 
     def _read(
         self,
-        network: CRNN,
+        network: CRNN | ClassicCRNN,
         lines: Sequence[LoadedLine],
         turned: Sequence[LoadedLine] = (),
     ) -> Pass:
@@ -303,10 +312,10 @@ class _Run:
         batch_size, turn_below = self.config.batch_size, self.info.line.turn_below
         return read_lines(forward, self.info.vocab, lines, turned, batch_size, turn_below)
 
-    def _kept_network(self) -> CRNN:
+    def _kept_network(self) -> CRNN | ClassicCRNN:
         """What is validated and kept: the moving average, blended with the start if asked for."""
         network = self.average.module if self.config.average_decay else self.model
-        assert isinstance(network, CRNN)
+        assert isinstance(network, CRNN | ClassicCRNN)
         if not self.config.blend_base:
             return network
         assert self.start is not None, "the configuration asks for both or neither"
@@ -363,32 +372,3 @@ class _Run:
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-
-def _starting_point(
-    config: TrainConfig, texts: Sequence[str]
-) -> tuple[Checkpoint, VocabChange | None]:
-    """A network to train, with its description and what became of its vocabulary."""
-    training = {
-        "train_data_sha256": hashlib.sha256(config.train_data.read_bytes()).hexdigest(),
-        "pretrained_ckpt": config.pretrained_ckpt.name if config.pretrained_ckpt else None,
-        "lr": config.lr,
-        "seed": config.seed,
-    }
-    own = Vocab.from_texts(texts)
-    if config.pretrained_ckpt is None:
-        vocab = Vocab.load(config.vocab_path) if config.vocab_path else own
-        line_config = LineConfig(enhance=config.enhance)
-        info = CheckpointInfo(vocab.charset, ModelConfig(), line_config, training=training)
-        return new_checkpoint(info), None
-    base = load_checkpoint(config.pretrained_ckpt)
-    if config.vocab_path:
-        vocab = Vocab.load(config.vocab_path)
-    else:
-        known = base.info.vocab
-        vocab = Vocab(known.charset + "".join(c for c in own.charset if c not in known))
-    checkpoint, change = change_vocab(base, vocab)
-    info = replace(
-        checkpoint.info, line=replace(base.info.line, enhance=config.enhance), training=training
-    )
-    return Checkpoint(checkpoint.model, info), change

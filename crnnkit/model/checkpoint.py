@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from crnnkit.errors import CheckpointError
 from crnnkit.model.config import METADATA_KEY, CheckpointInfo
-from crnnkit.model.crnn import CRNN
+from crnnkit.model.crnn import CRNN, ClassicCRNN, make_network
 from crnnkit.vocab import BLANK_ID, Vocab, look_alikes
 
 MAX_FILE_BYTES = 1 << 30
@@ -24,13 +25,13 @@ LOOK_ALIKE_MARGIN = 2.0
 class Checkpoint:
     """A network with its description."""
 
-    model: CRNN
+    model: CRNN | ClassicCRNN
     info: CheckpointInfo
 
 
 def new_checkpoint(info: CheckpointInfo) -> Checkpoint:
     """A network of random weights of the described shape; seed torch before."""
-    return Checkpoint(CRNN(info.model, len(info.vocab)), info)
+    return Checkpoint(make_network(info.model, len(info.vocab)), info)
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
@@ -38,8 +39,13 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, half: bool = False
 
     Args:
         half: store the weights as float16, half the size.
+
+    Raises:
+        CheckpointError: if the file is not to end in .safetensors, or cannot be written.
     """
     path = Path(path)
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"{path}: checkpoints are .safetensors files; name it so.")
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous()
@@ -67,7 +73,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     weights, info = _read(path)
     checkpoint = new_checkpoint(info)
-    _check_weights(path, checkpoint.model.state_dict(), weights)
+    check_weights(path, checkpoint.model.state_dict(), weights)
     checkpoint.model.load_state_dict(weights)
     checkpoint.model.eval()
     return checkpoint
@@ -111,7 +117,8 @@ def _check_file(path: Path) -> None:
         )
 
 
-def _check_weights(path: Path, wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+def check_weights(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not exactly those wanted, naming every one in question."""
     faults = [f"{name} is missing" for name in wanted.keys() - found.keys()]
     faults += [f"{name} is not known" for name in found.keys() - wanted.keys()]
     faults += [
@@ -122,7 +129,7 @@ def _check_weights(path: Path, wanted: dict[str, Tensor], found: dict[str, Tenso
     if faults:
         raise CheckpointError(
             f"{path}: {len(faults)} weights do not fit the described network: "
-            f"{'; '.join(sorted(faults)[:10])}"
+            f"{'; '.join(sorted(faults))}"
         )
 
 
@@ -157,7 +164,8 @@ def change_vocab(checkpoint: Checkpoint, vocab: Vocab) -> tuple[Checkpoint, Voca
     changed = new_checkpoint(new_info)
     state = checkpoint.model.state_dict()
     state["head.weight"] = _moved_rows(state["head.weight"], old, vocab)
-    state["head.bias"] = _moved_rows(state["head.bias"], old, vocab, LOOK_ALIKE_MARGIN)
+    if "head.bias" in state:
+        state["head.bias"] = _moved_rows(state["head.bias"], old, vocab, LOOK_ALIKE_MARGIN)
     changed.model.load_state_dict(state)
     changed.model.eval()
     change = VocabChange(

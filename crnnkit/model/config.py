@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated_dataclass
 
 from crnnkit.errors import CheckpointError, ConfigError
@@ -70,6 +70,72 @@ class ModelConfig:
         return width
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Max pooling, each pair (vertical, horizontal)."""
+
+    kernel_hw: tuple[int, int]
+    stride_hw: tuple[int, int]
+    padding_hw: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class ClassicConv:
+    """Convolution of stride 1, batch norm if any, ReLU, max pooling if any."""
+
+    channels: int
+    has_norm: bool = True
+    pool: Pool | None = None
+    kernel_hw: tuple[int, int] = (3, 3)
+    padding: int = 1
+
+
+@dataclass(frozen=True)
+class ClassicConfig:
+    """Shape of the CRNN as Shi et al. published it and others trained it (`model.foreign`)."""
+
+    convs: tuple[ClassicConv, ...]
+    lstm_hidden: int
+    """Hidden units of both BiLSTMs, each direction, and features between them."""
+    projection: int
+    """Features between the second BiLSTM and the head; 0 = the head follows at once."""
+    head_bias: bool
+    height: int = 32
+    """Input height, pixels; the convolutions must bring it to 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse a stack whose height does not come out."""
+        if (final := self._size_after(self.height, axis=0)) != 1:
+            raise ConfigError(
+                f"model config: the convolutions turn height {self.height} into {final}; "
+                "1 is expected"
+            )
+
+    def time_steps(self, width: int) -> int:
+        """Time steps T that a line of `width` pixels yields."""
+        return self._size_after(width, axis=1)
+
+    def _size_after(self, size: int, axis: int) -> int:
+        for conv in self.convs:
+            size += 2 * conv.padding - conv.kernel_hw[axis] + 1
+            if (pool := conv.pool) is not None:
+                padded = size + 2 * pool.padding_hw[axis]
+                size = (padded - pool.kernel_hw[axis]) // pool.stride_hw[axis] + 1
+        return size
+
+
+def _network_kind(config: object) -> str:
+    """Tell the two descriptions apart, so that faults are told of the one that is meant."""
+    is_classic = isinstance(config, ClassicConfig) or isinstance(config, dict) and "convs" in config
+    return "classic" if is_classic else "light"
+
+
+NetworkConfig = Annotated[
+    Annotated[ModelConfig, Tag("light")] | Annotated[ClassicConfig, Tag("classic")],
+    Discriminator(_network_kind),
+]
+
+
 def min_time_steps(target_ids: Sequence[int]) -> int:
     """Fewest time steps a CTC path for the label needs: L + number of equal neighbours.
 
@@ -84,7 +150,7 @@ class CheckpointInfo:
     """All of a checkpoint but its weights; the same JSON travels in .safetensors and .onnx."""
 
     charset: str
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: NetworkConfig = field(default_factory=ModelConfig)
     line: LineConfig = field(default_factory=LineConfig)
     metrics: dict[str, float] = field(default_factory=dict)
     """Numbers of the epoch that was saved, e.g. `val_cer`."""

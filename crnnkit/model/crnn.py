@@ -1,4 +1,4 @@
-"""The CRNN: convolutions see strokes, a BiLSTM sees neighbours, a head names characters."""
+"""The CRNNs: convolutions see strokes, BiLSTMs see neighbours, a head names characters."""
 
 import math
 from typing import cast
@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from crnnkit.model.config import ModelConfig, Stage
+from crnnkit.model.config import ClassicConfig, ClassicConv, ModelConfig, NetworkConfig, Stage
 from crnnkit.vocab import BLANK_ID
 
 
@@ -88,3 +88,51 @@ class CRNN(nn.Module):
     def vocab_size(self) -> int:
         """Vocabulary size V, blank included."""
         return self.head.out_features
+
+
+class ClassicUnit(nn.Sequential):
+    """What a `ClassicConv` describes."""
+
+    def __init__(self, in_channels: int, config: ClassicConv) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels, config.channels, config.kernel_hw, padding=config.padding
+        )
+        if config.has_norm:
+            self.norm = nn.BatchNorm2d(config.channels)
+        self.relu = nn.ReLU()
+        if (pool := config.pool) is not None:
+            self.pool = nn.MaxPool2d(pool.kernel_hw, pool.stride_hw, pool.padding_hw)
+
+
+class ClassicCRNN(nn.Module):
+    """Convolutional recurrent network with two BiLSTMs in a row (Shi et al. 2015).
+
+    Slower than `CRNN`; it is here for weights that others trained.
+    """
+
+    def __init__(self, config: ClassicConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        channels = [1, *(conv.channels for conv in config.convs)]
+        self.convs = nn.Sequential(*map(ClassicUnit, channels, config.convs))
+        hidden = config.lstm_hidden
+        self.lstm1 = nn.LSTM(channels[-1], hidden, batch_first=True, bidirectional=True)
+        self.between = nn.Linear(2 * hidden, hidden)
+        self.lstm2 = nn.LSTM(hidden, hidden, batch_first=True, bidirectional=True)
+        features = config.projection or 2 * hidden
+        self.projection = nn.Linear(2 * hidden, features) if config.projection else nn.Identity()
+        self.head = nn.Linear(features, vocab_size, bias=config.head_bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W), lines as `line_to_array` makes them → logits (B, T, V)."""
+        features = self.convs(images).squeeze(2).transpose(1, 2)  # (B, T, C)
+        context = self.lstm2(self.between(self.lstm1(features)[0]))[0]
+        return cast(Tensor, self.head(self.projection(context)))
+
+
+def make_network(config: NetworkConfig, vocab_size: int) -> CRNN | ClassicCRNN:
+    """A network of random weights of the described shape."""
+    if isinstance(config, ClassicConfig):
+        return ClassicCRNN(config, vocab_size)
+    return CRNN(config, vocab_size)

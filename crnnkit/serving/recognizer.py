@@ -17,7 +17,7 @@ from crnnkit.model.config import METADATA_KEY, CheckpointInfo
 from crnnkit.model.decode import greedy_decode
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.preprocessing.lines import crop_line, find_lines
-from crnnkit.preprocessing.tensors import FloatLine, line_to_array
+from crnnkit.preprocessing.tensors import FloatLine, line_to_array, line_width
 
 # What onnxruntime raises on files that are cut off, altered or of another kind.
 _ONNX_ERRORS = (
@@ -67,6 +67,7 @@ class Recognizer:
         self.name = name
         self.vocab = info.vocab
         self.line_config = info.line
+        self.model_config = info.model
         self.logits = network
 
     @classmethod
@@ -212,7 +213,8 @@ def _open_onnx(path: Path, num_threads: int) -> tuple[onnxruntime.InferenceSessi
 
 def _try_onnx(path: Path, network: Network, info: CheckpointInfo) -> None:
     """Run a blank line through the network: does it do what its description tells?"""
-    height, width = info.line.height, info.line.width_multiple
+    height = info.line.height
+    width = line_width((height, 1), info.line)
     try:
         expected = (1, info.model.time_steps(width), len(info.vocab))
         found = network(np.zeros((1, 1, height, width), np.float32)).shape

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from crnnkit.dataset.augment import augment
+from crnnkit.dataset.augment import _warp, augment
 
 
 def test_equal_seeds_give_equal_pictures_and_others_differ(make_line):
@@ -11,7 +11,7 @@ def test_equal_seeds_give_equal_pictures_and_others_differ(make_line):
     assert (first != other).any()
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (32, 320), (48, 1000), (1, 1)])
+@pytest.mark.parametrize("shape", [(32, 32), (32, 320), (48, 1000), (1, 1), (32, 64, 3)])
 def test_size_and_type_stay(shape):
     rng = np.random.default_rng(0)
     line = rng.integers(0, 256, shape, np.uint8)
@@ -36,3 +36,24 @@ def test_ink_stays_within_the_picture(make_line):
     assert ink > 0
     assert np.median(kept) == pytest.approx(1, abs=0.25)
     assert np.quantile(kept, 0.05) > 0.6
+
+
+def test_the_channels_of_a_grey_line_in_rgb_vary_alike_but_for_noise(make_line, monkeypatch):
+    monkeypatch.setattr("crnnkit.dataset.augment._add_noise", lambda pixels, _: pixels)
+    line = make_line("A1B2")
+    for seed in range(30):
+        gray = augment(line, np.random.default_rng(seed))
+        rgb = augment(np.stack([line] * 3, 2), np.random.default_rng(seed))
+        np.testing.assert_array_equal(rgb, np.stack([gray] * 3, 2))
+
+
+def test_a_short_line_stays_in_its_wide_padding(make_line):
+    """Stretched about the padded picture's middle, its first character would leave it."""
+    line = np.pad(255 - make_line("B"), ((0, 0), (0, 600)))
+    assert line[:, :3].max() == 0
+    left_edges = []
+    for seed in range(100):
+        varied = _warp(line, np.random.default_rng(seed)).max(0)
+        left_edges.append(int((varied > 100).argmax()))
+    assert min(left_edges) > 0
+    assert max(left_edges) < 20

@@ -5,7 +5,7 @@ import torch
 from crnnkit.dataset.index import Line
 from crnnkit.dataset.lines import batches, load_lines
 from crnnkit.errors import ImageError, VocabError
-from crnnkit.preprocessing.images import write_image
+from crnnkit.preprocessing.images import read_image, write_image
 from crnnkit.preprocessing.tensors import LineConfig, line_to_array
 
 TEXTS = ["1", "12", "北京", "A1 B2", "0123456789", "AB", "北京市 0123456789AB", "9"]
@@ -40,11 +40,20 @@ def test_targets_are_the_texts(lines, tiny_vocab):
             assert not any(ids[length:])
 
 
-def test_training_sees_the_array_that_serving_sees(lines, tiny_vocab, make_line):
-    config = LineConfig()
+@pytest.mark.parametrize(
+    "config",
+    [
+        LineConfig(),
+        LineConfig("modelscope", width_multiple=640, max_width=640),
+        LineConfig("meijieru", width_multiple=1, min_width=100, max_width=100),
+    ],
+)
+def test_training_sees_the_array_that_serving_sees(config, lines, tiny_vocab):
+    in_colour = read_image(lines[2].image)[:, :, np.newaxis] // np.array([1, 2, 3], np.uint8)
+    write_image(lines[2].image, in_colour)
     for batch in batches(load_lines(lines, tiny_vocab, config), 8):
         for image, line in zip(batch.images, batch.lines, strict=True):
-            served = line_to_array(make_line(line.text), config)
+            served = line_to_array(read_image(line.image), config)
             np.testing.assert_array_equal(image.numpy(), served)
 
 

@@ -6,10 +6,11 @@ import torch
 
 from crnnkit.dataset.fonts import find_faces
 from crnnkit.dataset.synth import Renderer
+from crnnkit.errors import CheckpointError
 from crnnkit.finetuning import pretrain as recipe
 from crnnkit.finetuning.pretrain import NO_TARGET, PretrainConfig, pretrain
-from crnnkit.model.checkpoint import read_info
-from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage
+from crnnkit.model.checkpoint import new_checkpoint, read_info, save_checkpoint
+from crnnkit.model.config import CheckpointInfo, ClassicConfig, ClassicConv, ModelConfig, Stage
 from crnnkit.vocab import Vocab
 
 TINY = ModelConfig(
@@ -78,3 +79,12 @@ def test_glyph_logits_never_name_the_blank(config, renderer):
     logits = run._glyph_logits(torch.randn(4, 1, 32, 32))
     assert torch.isneginf(logits[:, 0]).all()
     assert torch.isfinite(logits[:, 1:]).all()
+
+
+def test_an_imported_network_is_not_continued(config, renderer):
+    classic = ClassicConfig(
+        convs=(ClassicConv(4, kernel_hw=(34, 3)),), lstm_hidden=3, projection=0, head_bias=True
+    )
+    save_checkpoint(config.output, new_checkpoint(CheckpointInfo(CHARSET, classic)))
+    with pytest.raises(CheckpointError, match="base.safetensors: an imported network"):
+        pretrain(config, renderer, print)

@@ -5,7 +5,7 @@ import torch
 
 from crnnkit.dataset.index import Line, write_index
 from crnnkit.errors import CheckpointError, ConfigError, CrnnKitError, DatasetError, VocabError
-from crnnkit.finetuning import trainer
+from crnnkit.finetuning import start, trainer
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import read_history
 from crnnkit.finetuning.optimizer import lr_share
@@ -26,7 +26,7 @@ TINY = ModelConfig(
 
 @pytest.fixture(autouse=True)
 def tiny_network(monkeypatch):
-    monkeypatch.setattr(trainer, "ModelConfig", lambda: TINY)
+    monkeypatch.setattr(start, "ModelConfig", lambda: TINY)
 
 
 @pytest.fixture

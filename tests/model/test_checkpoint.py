@@ -17,7 +17,14 @@ from crnnkit.model.checkpoint import (
     read_info,
     save_checkpoint,
 )
-from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage
+from crnnkit.model.config import (
+    CheckpointInfo,
+    ClassicConfig,
+    ClassicConv,
+    ModelConfig,
+    Pool,
+    Stage,
+)
 from crnnkit.vocab import NORMALIZATION, Vocab
 
 TINY = ModelConfig(stages=(Stage(4, (4, 2)), Stage(6, (4, 2))), bottleneck=8, lstm_hidden=5)
@@ -104,6 +111,11 @@ def test_a_damaged_file_is_refused(checkpoint, tmp_path):
         load_checkpoint(path)
 
 
+def test_a_name_that_could_not_be_read_again_is_refused(checkpoint, tmp_path):
+    with pytest.raises(CheckpointError, match=r"a.pt: checkpoints are .safetensors"):
+        save_checkpoint(tmp_path / "a.pt", checkpoint)
+
+
 def test_a_missing_weight_is_named(checkpoint, tmp_path):
     path = tmp_path / "a.safetensors"
     save_checkpoint(path, checkpoint)
@@ -132,7 +144,21 @@ def test_pickles_are_never_opened(tmp_path):
     assert not (tmp_path / "opened").exists()
 
 
-def test_a_new_vocabulary_keeps_the_logits_of_shared_characters_bit_for_bit(checkpoint):
+CLASSIC = ClassicConfig(
+    convs=(
+        ClassicConv(4, pool=Pool((8, 2), (8, 2))),
+        ClassicConv(6, kernel_hw=(4, 1), padding=0),
+    ),
+    lstm_hidden=5,
+    projection=8,
+    head_bias=False,
+)
+
+
+@pytest.mark.parametrize("config", [TINY, CLASSIC, replace(CLASSIC, projection=0, head_bias=True)])
+def test_a_new_vocabulary_keeps_the_logits_of_shared_characters_bit_for_bit(config):
+    checkpoint = new_checkpoint(CheckpointInfo("abc 京", config))
+    checkpoint.model.eval()
     changed, change = change_vocab(checkpoint, Vocab("京xa"))
     images = torch.randn(3, 1, 32, 48)
     old, new = checkpoint.model(images), changed.model(images)

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from crnnkit.errors import CheckpointError, ConfigError
 from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage, min_time_steps
+from crnnkit.model.foreign import MEIJIERU, MODELSCOPE
 
 
 @pytest.mark.parametrize(
@@ -16,6 +19,22 @@ from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage, min_time_st
 )
 def test_time_steps(width, steps):
     assert ModelConfig().time_steps(width) == steps
+
+
+@pytest.mark.parametrize(
+    ("layout", "width", "steps"),
+    [
+        (MODELSCOPE, 640, 160),
+        (MODELSCOPE, 11, 2),  # both halvings round down
+        (MEIJIERU, 100, 26),  # W/4 + 1: the last poolings overlap
+        (MEIJIERU, 128, 33),
+        (MEIJIERU, 280, 71),
+        (MEIJIERU, 103, 26),
+        (MEIJIERU, 4, 2),
+    ],
+)
+def test_time_steps_of_classic_networks(layout, width, steps):
+    assert layout.network.time_steps(width) == steps
 
 
 @pytest.mark.parametrize(
@@ -38,6 +57,19 @@ def test_a_stack_that_does_not_fold_the_height_is_refused():
         ModelConfig(stages=(Stage(8, (2, 2)),))
 
 
+def test_classic_convolutions_that_leave_height_are_refused():
+    with pytest.raises(ConfigError, match="height 64 into 3"):
+        replace(MODELSCOPE.network, height=64)
+
+
+@pytest.mark.parametrize("layout", [MODELSCOPE, MEIJIERU])
+def test_a_classic_description_survives_json(layout):
+    info = CheckpointInfo("ab", layout.network, layout.line)
+    assert CheckpointInfo.from_json(info.to_json(), "x") == info
+    with pytest.raises(CheckpointError, match="model.classic.lstm_hidden: Field required"):
+        CheckpointInfo.from_json(info.to_json().replace("lstm_hidden", "lstm_hiden"), "x")
+
+
 def test_description_survives_json_with_its_characters_readable():
     info = CheckpointInfo("京A 1", metrics={"val_cer": 0.25}, training={"lr": 1e-3})
     text = info.to_json()
@@ -48,9 +80,9 @@ def test_description_survives_json_with_its_characters_readable():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"height":32', '"heigth":32', "heigth"),  # unknown name, nested
+        ('"height":32', '"heigth":32', "model.light.heigth"),  # unknown name, nested
         ('"charset"', '"characters"', "charset"),  # missing and unknown
-        ('"bottleneck":160', '"bottleneck":"wide"', "bottleneck"),  # wrong type
+        ('"bottleneck":160', '"bottleneck":"wide"', "model.light.bottleneck: [^;]*$"),  # wrong type
         ('"max_width":2048', '"max_width":2047', "no multiple"),  # right type, impossible value
         ('"format_version":1', '"format_version":99', "format version 99"),
     ],

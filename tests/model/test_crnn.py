@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from crnnkit.model.config import ModelConfig, Stage
-from crnnkit.model.crnn import CRNN
+from crnnkit.model.crnn import CRNN, ClassicCRNN
+from crnnkit.model.foreign import MEIJIERU, MODELSCOPE
 
 TINY = ModelConfig(stages=(Stage(4, (4, 2)), Stage(6, (4, 2), 2)), bottleneck=8, lstm_hidden=5)
 
@@ -12,6 +15,16 @@ TINY = ModelConfig(stages=(Stage(4, (4, 2)), Stage(6, (4, 2), 2)), bottleneck=8,
 def test_the_network_yields_the_time_steps_that_its_config_tells(width):
     logits = CRNN(TINY, 7).eval()(torch.zeros(2, 1, 32, width))
     assert logits.shape == (2, TINY.time_steps(width), 7)
+
+
+@pytest.mark.parametrize("layout", [MODELSCOPE, MEIJIERU])
+def test_classic_networks_yield_the_time_steps_that_their_configs_tell(layout):
+    convs = tuple(replace(conv, channels=4) for conv in layout.network.convs)
+    config = replace(layout.network, convs=convs, lstm_hidden=3)
+    model = ClassicCRNN(config, 7).eval()
+    for width in range(4, 120):
+        logits = model(torch.zeros(1, 1, 32, width))
+        assert logits.shape == (1, config.time_steps(width), 7)
 
 
 def test_a_line_reads_the_same_alone_and_in_a_batch():

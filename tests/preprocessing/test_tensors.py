@@ -13,6 +13,9 @@ from crnnkit.preprocessing.tensors import (
 )
 
 CONFIG = LineConfig()
+MODELSCOPE = LineConfig("modelscope", width_multiple=640, max_width=640)
+STRETCHED = LineConfig("meijieru", width_multiple=1, min_width=100, max_width=100)
+KEPT = LineConfig("meijieru", width_multiple=1, min_width=32)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +72,37 @@ def test_any_size_fits_its_own_multiple(height, width):
     assert fitted.shape[1] % CONFIG.width_multiple == 0
 
 
+@pytest.mark.parametrize(
+    ("config", "size_hw", "content", "padded"),
+    [
+        (MODELSCOPE, (32, 100), 100, 640),
+        (MODELSCOPE, (30, 100), 106, 640),  # 106.7 is rounded down
+        (MODELSCOPE, (32, 641), 640, 640),  # beyond 20:1 squashed
+        (MODELSCOPE, (99, 1), 1, 640),
+        (STRETCHED, (32, 10), 100, 100),
+        (STRETCHED, (32, 900), 100, 100),
+        (KEPT, (30, 100), 106, 106),
+        (KEPT, (32, 10), 32, 32),  # never higher than wide
+    ],
+)
+def test_widths_of_other_conventions(config, size_hw, content, padded):
+    assert content_width(size_hw, config) == content
+    array = line_to_array(np.zeros(size_hw, np.uint8), config)
+    assert array.shape == (1, 32, padded) == (1, 32, line_width(size_hw, config))
+    assert array.dtype == np.float32
+
+
+def test_values_of_other_conventions():
+    red = np.zeros((32, 40, 3), np.uint8)
+    red[:, :, 0] = 255
+    array = line_to_array(red, MODELSCOPE)[0]
+    np.testing.assert_allclose(array[:, :40], 0.2989, atol=1e-6)
+    assert not array[:, 40:].any()
+    for gray, value in [(0, -1), (255, 1), (51, -0.6)]:
+        array = line_to_array(np.full((20, 30), gray, np.uint8), STRETCHED)
+        np.testing.assert_allclose(array, value, atol=1e-6)
+
+
 def test_grey_and_its_rgb_copy_give_the_same(make_line):
     gray = make_line("北京 1")
     rgb = np.repeat(gray[:, :, np.newaxis], 3, 2)
@@ -95,6 +129,8 @@ def test_what_is_no_picture_is_refused_with_its_shape(image):
     [
         ({"height": 0}, "height is 0"),
         ({"max_width": 100}, "100 is no multiple of"),
+        ({"min_width": 33, "max_width": 32}, "min_width 33 is greater than max_width 32"),
+        ({"convention": "paddle"}, "'paddle'; it must be one of crnnkit, modelscope, meijieru"),
     ],
 )
 def test_impossible_sizes_are_refused(settings, message):

@@ -1,0 +1,46 @@
+"""Where a run begins: random weights, or a checkpoint in the vocabulary that the run needs."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from crnnkit.finetuning.config import TrainConfig
+from crnnkit.model.checkpoint import (
+    Checkpoint,
+    VocabChange,
+    change_vocab,
+    load_checkpoint,
+    new_checkpoint,
+)
+from crnnkit.model.config import CheckpointInfo, ModelConfig
+from crnnkit.preprocessing.tensors import LineConfig
+from crnnkit.vocab import Vocab
+
+
+def starting_point(
+    config: TrainConfig, texts: Sequence[str]
+) -> tuple[Checkpoint, VocabChange | None]:
+    """A network to train, with its description and what became of its vocabulary."""
+    training = {
+        "train_data_sha256": hashlib.sha256(config.train_data.read_bytes()).hexdigest(),
+        "pretrained_ckpt": config.pretrained_ckpt.name if config.pretrained_ckpt else None,
+        "lr": config.lr,
+        "seed": config.seed,
+    }
+    own = Vocab.from_texts(texts)
+    if config.pretrained_ckpt is None:
+        vocab = Vocab.load(config.vocab_path) if config.vocab_path else own
+        line_config = LineConfig(enhance=config.enhance)
+        info = CheckpointInfo(vocab.charset, ModelConfig(), line_config, training=training)
+        return new_checkpoint(info), None
+    base = load_checkpoint(config.pretrained_ckpt)
+    if config.vocab_path:
+        vocab = Vocab.load(config.vocab_path)
+    else:
+        known = base.info.vocab
+        vocab = Vocab(known.charset + "".join(c for c in own.charset if c not in known))
+    checkpoint, change = change_vocab(base, vocab)
+    info = replace(
+        checkpoint.info, line=replace(base.info.line, enhance=config.enhance), training=training
+    )
+    return Checkpoint(checkpoint.model, info), change
