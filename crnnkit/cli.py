@@ -14,7 +14,9 @@ from crnnkit.errors import ConfigError, CrnnKitError, VocabError
 
 if TYPE_CHECKING:
     from crnnkit.finetuning.config import TrainConfig
+    from crnnkit.model.constraints import Constraint
     from crnnkit.serving.recognizer import Recognizer
+    from crnnkit.vocab import Vocab
 
 # Commands import their stage when they run: the server must start where torch is not installed,
 # and `crnnkit --help` should not wait for it.
@@ -31,6 +33,13 @@ DEFAULT_MODEL = Path("checkpoints/serving.onnx")
 
 ModelPath = Annotated[Path, typer.Option(help="Model file: .onnx or .safetensors.")]
 NumThreads = Annotated[int, typer.Option(help="Threads; 0 = every core.", min=0)]
+OnlyPattern = Annotated[
+    str | None, typer.Option("--pattern", help="Regular expression that every line matches.")
+]
+OnlyLexicon = Annotated[
+    Path | None, typer.Option("--lexicon", help="File of the texts that may occur, one a line.")
+]
+OnlyChars = Annotated[str | None, typer.Option("--chars", help="The characters that may occur.")]
 
 
 def main() -> None:
@@ -140,6 +149,9 @@ def evaluate(
         list[str] | None, typer.Option(help="name=pattern of what must be right; repeatable.")
     ] = None,
     max_cer: Annotated[float, typer.Option(help="Go-live bar of the CER.")] = 0.05,
+    pattern: OnlyPattern = None,
+    lexicon: OnlyLexicon = None,
+    chars: OnlyChars = None,
     num_threads: NumThreads = 0,
 ) -> None:
     """Read labelled lines; print accuracy, CER, time and the go-live verdict."""
@@ -151,6 +163,7 @@ def evaluate(
     recognizer = _load(model_path, num_threads)
     if vocab_path is not None:
         _check_vocab(model_path, recognizer.vocab.charset, vocab_path)
+    constraint = _constraint(recognizer.vocab, pattern, lexicon, chars)
     lines = read_index(test_data)
     with tqdm(total=len(lines), unit="line", disable=None) as bar:
 
@@ -158,7 +171,9 @@ def evaluate(
             bar.update(done - bar.n)
 
         fields = _key_fields(key_field or [])
-        report = read_and_compare(recognizer, lines, key_fields=fields, progress=show_progress)
+        report = read_and_compare(
+            recognizer, lines, key_fields=fields, constraint=constraint, progress=show_progress
+        )
     decision = verdict(report, max_cer)
     print(f"Accuracy (exact match): {report.score.exact_match:.1%}")
     print(f"Average CER: {report.score.cer:.1%}")
@@ -236,12 +251,16 @@ def export(
 def recognize(
     images: Annotated[list[Path], typer.Argument(help="Pictures of pages or of single lines.")],
     model_path: ModelPath = DEFAULT_MODEL,
+    pattern: OnlyPattern = None,
+    lexicon: OnlyLexicon = None,
+    chars: OnlyChars = None,
     num_threads: NumThreads = 0,
 ) -> None:
     """Read pictures; print file, confidence and text of every line, separated by tabs."""
     recognizer = _load(model_path, num_threads)
+    constraint = _constraint(recognizer.vocab, pattern, lexicon, chars)
     for image in images:
-        for line in recognizer.read_page(image):
+        for line in recognizer.read_page(image, constraint):
             print(f"{image}\t{line.confidence:.3f}\t{line.text}")
 
 
@@ -366,3 +385,11 @@ def _load(model_path: Path, num_threads: int) -> "Recognizer":
     from crnnkit.serving.recognizer import Recognizer
 
     return Recognizer.load(model_path, num_threads or None)
+
+
+def _constraint(
+    vocab: "Vocab", pattern: str | None, lexicon: Path | None, chars: str | None
+) -> "Constraint | None":
+    from crnnkit.model.constraints import constraint_of, read_lexicon
+
+    return constraint_of(vocab, pattern, None if lexicon is None else read_lexicon(lexicon), chars)

@@ -60,6 +60,22 @@ def test_the_tutorials_training_and_evaluation_run_as_written(data, tmp_path):
         assert "not ready" in printed.lower()
 
 
+def test_recognize_and_evaluate_take_a_constraint(data, tmp_path):
+    out = tmp_path / "run"
+    run(*("train", "--train-data", data, "--val-data", data, "--output-dir", out), "--epochs", 1)
+    model = ("--model-path", out / "best.onnx")
+    (tmp_path / "words.txt").write_text("AB 12\n", encoding="utf-8")
+    for option in (("--pattern", "AB 1[2]"), ("--lexicon", tmp_path / "words.txt")):
+        code, printed = run("recognize", tmp_path / "2.png", *model, *option)
+        assert code == 0
+        assert printed.endswith("\tAB 12\n")
+        code, printed = run("evaluate", *model, "--test-data", data, *option)
+        assert code == 0
+        assert "(exact match): 25.0%" in printed  # one of the four lines says AB 12
+    code, printed = run("recognize", tmp_path / "2.png", *model, "--chars", "B")
+    assert set(printed.removesuffix("\n").split("\t")[2]) <= {"B"}
+
+
 def test_a_vocabulary_other_than_the_models_is_refused(data, tmp_path, capsys, monkeypatch):
     out = tmp_path / "run"
     run(*("train", "--train-data", data, "--val-data", data, "--output-dir", out), "--epochs", 1)

@@ -14,6 +14,7 @@ from crnnkit.dataset.index import Line
 from crnnkit.errors import DatasetError
 from crnnkit.evaluation.resampling import cer_interval, change_p_value
 from crnnkit.metrics import FieldScore, Score, confusions, field_accuracy, fold, score
+from crnnkit.model.constraints import Constraint
 from crnnkit.serving.recognizer import LineReading, Recognizer
 
 MAX_CER = 0.05
@@ -138,6 +139,7 @@ def evaluate(
     *,
     key_fields: Mapping[str, str] | None = None,
     batch_size: int = 32,
+    constraint: Constraint | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationReport:
     """Read labelled lines and compare with what is printed.
@@ -145,6 +147,7 @@ def evaluate(
     Args:
         key_fields: name → regular expression of what must be right, e.g. a date.
         batch_size: lines of equal width read at once.
+        constraint: which texts may come out; None = all.
         progress: called with (lines read, lines in all).
 
     Raises:
@@ -154,7 +157,7 @@ def evaluate(
     """
     if not lines:
         raise DatasetError("evaluate: no lines. Check that the index file is not empty.")
-    readings, timing = _read(recognizer, lines, batch_size, progress)
+    readings, timing = _read(recognizer, lines, batch_size, constraint, progress)
     references = [line.text for line in lines]
     hypotheses = [reading.text for reading in readings]
     results = tuple(
@@ -238,24 +241,26 @@ def _read(
     recognizer: Recognizer,
     lines: Sequence[Line],
     batch_size: int,
+    constraint: Constraint | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[LineReading], Timing]:
     """Read every line, in batches; then some again one by one, for the clock alone."""
     images = [line.image for line in lines]
-    recognizer.read_lines(images[:batch_size], batch_size)
+    recognizer.read_lines(images[:batch_size], batch_size, constraint)
     readings: list[LineReading] = []
     seconds = 0.0
     chunk_size = 8 * batch_size  # several widths of line fill their batches
     for start in range(0, len(images), chunk_size):
         began = time.perf_counter()
-        readings += recognizer.read_lines(images[start : start + chunk_size], batch_size)
+        chunk = images[start : start + chunk_size]
+        readings += recognizer.read_lines(chunk, batch_size, constraint)
         seconds += time.perf_counter() - began
         if progress is not None:
             progress(len(readings), len(images))
     single_ms = []
     for image in images[:: -(-len(images) // NUM_TIMED_LINES)]:
         began = time.perf_counter()
-        recognizer.read_line(image)
+        recognizer.read_line(image, constraint)
         single_ms.append(1000 * (time.perf_counter() - began))
     in_batches = 1000 * seconds / len(images)
     return readings, Timing(median(single_ms), len(single_ms), in_batches, batch_size)

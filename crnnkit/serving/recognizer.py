@@ -14,7 +14,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from crnnkit.errors import CheckpointError, ConfigError, VocabError
 from crnnkit.model.config import METADATA_KEY, CheckpointInfo
-from crnnkit.model.decode import greedy_decode
+from crnnkit.model.constraints import Constraint
+from crnnkit.model.decode import beam_decode, greedy_decode
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.preprocessing.lines import crop_line, find_lines
 from crnnkit.preprocessing.tensors import FloatLine, line_to_array, line_width
@@ -95,25 +96,36 @@ class Recognizer:
             remedy = "Give an .onnx file or a .safetensors checkpoint."
         raise CheckpointError(f"{path}: {path.suffix!r} is no model format read here. {remedy}")
 
-    def read_line(self, source: ImageSource) -> LineReading:
-        """Read a picture of one line.
+    def read_line(self, source: ImageSource, constraint: Constraint | None = None) -> LineReading:
+        """Read a picture of one line; see `read_lines`."""
+        return self.read_lines([source], constraint=constraint)[0]
 
-        Raises:
-            ImageError: if the picture cannot be read.
-        """
-        return self.read_lines([source])[0]
-
-    def read_lines(self, sources: Iterable[ImageSource], batch_size: int = 32) -> list[LineReading]:
+    def read_lines(
+        self,
+        sources: Iterable[ImageSource],
+        batch_size: int = 32,
+        constraint: Constraint | None = None,
+    ) -> list[LineReading]:
         """Read pictures of one line each, in the order given.
 
         Only lines of equal padded width share a batch, so a reading never depends on the
         others. At most `batch_size` lines of each width are held at a time.
 
+        Args:
+            constraint: which texts may come out. A line too short for any of them reads as
+                nothing, with confidence 0.
+
         Raises:
             ImageError: if a picture cannot be read; none is left out.
+            ConfigError: if the constraint was made for another vocabulary.
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
+        if constraint and constraint.vocab != self.vocab:
+            raise ConfigError(
+                f"constraint: made for another vocabulary than that of {self.name}. "
+                "Make it with recognizer.vocab."
+            )
         buckets: dict[int, list[tuple[int, FloatLine]]] = defaultdict(list)
         readings: dict[int, LineReading] = {}
         for index, source in enumerate(sources):
@@ -121,36 +133,38 @@ class Recognizer:
             width = line.shape[2]
             buckets[width].append((index, line))
             if len(buckets[width]) == batch_size:
-                readings.update(self._read_bucket(buckets.pop(width)))
+                readings.update(self._read_bucket(buckets.pop(width), constraint))
         for bucket in buckets.values():
-            readings.update(self._read_bucket(bucket))
+            readings.update(self._read_bucket(bucket, constraint))
         return [readings[index] for index in range(len(readings))]
 
-    def read_page(self, source: ImageSource) -> list[PageLine]:
-        """Find the lines of a page and read them, in reading order.
-
-        Raises:
-            ImageError: if the picture cannot be read.
-        """
+    def read_page(
+        self, source: ImageSource, constraint: Constraint | None = None
+    ) -> list[PageLine]:
+        """Find the lines of a page and read them, in reading order; see `read_lines`."""
         page = read_image(source)
         quads = find_lines(page)
-        readings = self.read_lines(crop_line(page, quad) for quad in quads)
+        crops = (crop_line(page, quad) for quad in quads)
+        readings = self.read_lines(crops, constraint=constraint)
         return [
             PageLine(reading.text, reading.confidence, quad)
             for reading, quad in zip(readings, quads, strict=True)
         ]
 
     def _read_bucket(
-        self, bucket: Sequence[tuple[int, FloatLine]]
+        self, bucket: Sequence[tuple[int, FloatLine]], constraint: Constraint | None
     ) -> list[tuple[int, LineReading]]:
         logits = self.logits(np.stack([line for _, line in bucket]))
         return [
-            (index, self._reading(line_logits))
+            (index, self._reading(line_logits, constraint))
             for (index, _), line_logits in zip(bucket, logits, strict=True)
         ]
 
-    def _reading(self, logits: NDArray[np.float32]) -> LineReading:
-        decoded = greedy_decode(logits)
+    def _reading(self, logits: NDArray[np.float32], constraint: Constraint | None) -> LineReading:
+        if constraint is None:
+            decoded = greedy_decode(logits)
+        else:
+            decoded = beam_decode(logits, constraint.automaton)
         return LineReading(
             text=self.vocab.decode(decoded.ids),
             confidence=decoded.confidence,

@@ -14,12 +14,16 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from crnnkit.errors import ConfigError, ImageError
+from crnnkit.errors import ConfigError, ImageError, VocabError
+from crnnkit.model.constraints import Constraint, constraint_of
 from crnnkit.preprocessing.images import ImageSource
 from crnnkit.serving.recognizer import PageLine, Recognizer
+from crnnkit.vocab import Vocab
 
 MAX_UPLOAD_MB = 20
 MAX_IMAGES = 64
+MAX_CONSTRAINT_LENGTH = {"pattern": 1000, "lexicon": 100_000, "chars": 10_000}
+"""Most characters of each form field that says what may come out."""
 
 _MEGABYTE = 1024 * 1024
 # The page needs nothing from elsewhere; blob: is the preview of a picture not yet uploaded.
@@ -42,7 +46,13 @@ class PageReader(Protocol):
     def name(self) -> str:
         """The model's name, for people."""
 
-    def read_page(self, source: ImageSource) -> list[PageLine]:
+    @property
+    def vocab(self) -> Vocab:
+        """The characters it knows."""
+
+    def read_page(
+        self, source: ImageSource, constraint: Constraint | None = None
+    ) -> list[PageLine]:
         """The lines of one picture in reading order."""
 
 
@@ -165,15 +175,33 @@ def _read() -> Response:
         raise _RefusedError(
             413, "too_many_images", f"{len(uploads)} pictures came. Send at most {limit} at once."
         )
-    results = [_read_upload(upload, number) for number, upload in enumerate(uploads, start=1)]
+    constraint = _constraint()
+    results = [
+        _read_upload(upload, number, constraint) for number, upload in enumerate(uploads, start=1)
+    ]
     return jsonify(results[0] if len(results) == 1 else {"results": results})
 
 
-def _read_upload(upload: FileStorage, number: int) -> dict[str, Any]:
+def _constraint() -> Constraint | None:
+    """What the form fields `pattern`, `lexicon` (one text a line) or `chars` let come out."""
+    given = {name: request.form.get(name) or None for name in MAX_CONSTRAINT_LENGTH}
+    for name, value in given.items():
+        limit = MAX_CONSTRAINT_LENGTH[name]
+        if value is not None and len(value) > limit:
+            message = f"{name}: {len(value)} characters came. Send at most {limit}."
+            raise _RefusedError(400, "bad_constraint", message)
+    texts = None if given["lexicon"] is None else given["lexicon"].splitlines()
+    try:
+        return constraint_of(_reader().vocab, given["pattern"], texts, given["chars"])
+    except (ConfigError, VocabError) as error:
+        raise _RefusedError(400, "bad_constraint", str(error)) from None
+
+
+def _read_upload(upload: FileStorage, number: int, constraint: Constraint | None) -> dict[str, Any]:
     """One picture's part of the answer; seconds include decoding the picture."""
     started = time.perf_counter()
     try:
-        lines = _reader().read_page(upload.read())
+        lines = _reader().read_page(upload.read(), constraint)
     except ImageError as error:
         raise _RefusedError(
             415, "unreadable_image", f"picture {number} ({upload.filename!r}): {error}"

@@ -7,6 +7,7 @@ import pytest
 
 from crnnkit.dataset.index import Line
 from crnnkit.evaluation.report import evaluate
+from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import write_image
 from crnnkit.serving.recognizer import LineReading
 from crnnkit.vocab import Vocab
@@ -29,16 +30,24 @@ class TableRecognizer:
         self.vocab = Vocab(vocab)
         self.name = name
         self.calls: list[list[str]] = []
+        self.constraints: list[Constraint | None] = []
+        """Of each call."""
 
-    def read_lines(self, sources: Sequence[Path], batch_size: int = 32) -> list[LineReading]:
+    def read_lines(
+        self,
+        sources: Sequence[Path],
+        batch_size: int = 32,
+        constraint: Constraint | None = None,
+    ) -> list[LineReading]:
         self.calls.append([path.stem for path in sources])
+        self.constraints.append(constraint)
         return [
             LineReading(self.texts[path.stem], self.confidences.get(path.stem, 0.9), (), ())
             for path in sources
         ]
 
-    def read_line(self, source: Path) -> LineReading:
-        return self.read_lines([source])[0]
+    def read_line(self, source: Path, constraint: Constraint | None = None) -> LineReading:
+        return self.read_lines([source], constraint=constraint)[0]
 
 
 @pytest.fixture

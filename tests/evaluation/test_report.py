@@ -7,6 +7,7 @@ import pytest
 from crnnkit.errors import ConfigError, DatasetError, ImageError
 from crnnkit.evaluation import report
 from crnnkit.evaluation.report import compare, evaluate, verdict
+from crnnkit.model.constraints import Constraint
 
 DATE = r"\d{4}-\d\d-\d\d"
 
@@ -68,9 +69,9 @@ def test_times_are_those_of_reading_without_the_warm_up(make_lines, table_recogn
     now = [0.0]
 
     class Clocked(table_recognizer):
-        def read_lines(self, sources, batch_size=32):
+        def read_lines(self, sources, batch_size=32, constraint=None):
             now[0] += next(ticks)
-            return super().read_lines(sources, batch_size)
+            return super().read_lines(sources, batch_size, constraint)
 
     monkeypatch.setattr(report, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     recognizer = Clocked(dict.fromkeys("012", "A"))
@@ -78,6 +79,14 @@ def test_times_are_those_of_reading_without_the_warm_up(make_lines, table_recogn
     assert timing.ms_per_line_in_batches == pytest.approx(60 / 3)
     assert timing.ms_per_line == pytest.approx(4)  # the median of 100, 2 and 4
     assert (timing.num_timed_lines, timing.batch_size) == (3, 8)
+
+
+def test_every_line_is_read_with_the_constraint(make_lines, table_recognizer):
+    recognizer = table_recognizer({"0": "A"})
+    constraint = Constraint.pattern("[AB]", recognizer.vocab)
+    evaluate(recognizer, make_lines(["A"]), constraint=constraint)
+    assert len(recognizer.constraints) == 3  # warm-up, in batches, one by one
+    assert set(recognizer.constraints) == {constraint}
 
 
 def test_of_many_lines_only_some_are_timed_one_by_one(make_lines, table_recognizer):
@@ -122,7 +131,7 @@ def test_an_empty_set_is_no_perfect_score(table_recognizer):
 
 def test_a_picture_that_cannot_be_read_stops_the_evaluation(make_lines, table_recognizer):
     class Strict(table_recognizer):
-        def read_lines(self, sources, batch_size=32):
+        def read_lines(self, sources, batch_size=32, constraint=None):
             raise ImageError(f"{sources[0]}: no such picture")
 
     with pytest.raises(ImageError, match=r"0\.png: no such picture"):

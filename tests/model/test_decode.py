@@ -1,11 +1,18 @@
+import itertools
 import math
+import re
+from collections import defaultdict
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crnnkit.model.decode import collapse, greedy_decode
+from crnnkit.model import decode
+from crnnkit.model.automaton import trie
+from crnnkit.model.constraints import Constraint
+from crnnkit.model.decode import NOTHING_FITS, beam_decode, best_path, collapse, greedy_decode
+from crnnkit.vocab import Vocab
 
 PATHS = [
     # path with - as blank, reading, spans
@@ -61,3 +68,158 @@ def test_greedy_reads_a_one_hot_path_as_collapse_does(path):
     decoded = greedy_decode(9.0 * np.eye(5)[path])
     assert list(decoded.ids) == collapse(path)
     assert all(set(path[s:e]) == {i} for (s, e), i in zip(decoded.spans, decoded.ids, strict=True))
+
+
+# ---------- beam and constraints, against every path there is ----------
+
+EVERY = {"beam_size": 10**6, "max_candidates": 10**6, "min_ratio": 1e-30}
+"""A beam that drops nothing."""
+
+
+@st.composite
+def logits_and_texts(draw):
+    """Logits of up to 5 steps and 4 classes, and some texts; equal neighbours are frequent."""
+    num_steps, num_classes = draw(st.integers(1, 5)), draw(st.integers(2, 4))
+    seed = draw(st.integers(0, 10**6))
+    logits = np.random.default_rng(seed).normal(0, 2, (num_steps, num_classes)).astype(np.float32)
+    text = st.lists(st.integers(1, num_classes - 1), max_size=4).map(tuple)
+    return logits, draw(st.sets(text, min_size=1, max_size=5))
+
+
+def _all_paths(logits):
+    """Every path and its probability."""
+    probs = np.exp(logits - logits.max(1, keepdims=True)).astype(np.float64)
+    probs /= probs.sum(1, keepdims=True)
+    for path in itertools.product(range(logits.shape[1]), repeat=len(logits)):
+        yield path, math.prod(probs[t, i] for t, i in enumerate(path))
+
+
+def _text_probabilities(logits):
+    totals = defaultdict(float)
+    for path, probability in _all_paths(logits):
+        totals[tuple(collapse(path))] += probability
+    return totals
+
+
+@given(logits_and_texts())
+def test_a_full_beam_finds_the_most_probable_text(case):
+    logits, texts = case
+    totals = _text_probabilities(logits)
+    decoded = beam_decode(logits, **EVERY)
+    assert totals[decoded.ids] == pytest.approx(max(totals.values()))
+    fitting = {text: totals[text] for text in texts if text in totals}
+    decoded = beam_decode(logits, trie(texts), **EVERY)
+    if fitting:
+        assert decoded.ids in fitting
+        assert fitting[decoded.ids] == pytest.approx(max(fitting.values()))
+    else:
+        assert decoded == NOTHING_FITS
+
+
+@pytest.mark.parametrize("limits", [None, (0.5, 2.0)], ids=["as a whole", "piece by piece"])
+@given(case=logits_and_texts())
+def test_the_best_path_is_the_most_probable_accepted_one(limits, case):
+    logits, texts = case
+    accepted = [(p, path) for path, p in _all_paths(logits) if tuple(collapse(path)) in texts]
+    with pytest.MonkeyPatch.context() as patch:
+        if limits:
+            patch.setattr(decode, "SMALL", 0)
+            patch.setattr(decode, "LIMITS", limits)
+        path = best_path(logits, trie(texts))
+    if accepted:
+        assert tuple(collapse(path)) in texts
+        assert dict(_all_paths(logits))[tuple(path)] == pytest.approx(max(accepted)[0])
+    else:
+        assert path is None
+
+
+@given(
+    st.integers(0, 10**6), st.sampled_from(["a*b?", "(ab|ba)+", "[ab]{2,3}", "(a|b)*bb", "a?a?b"])
+)
+def test_a_pattern_is_followed_exactly(seed, regex):
+    logits = np.random.default_rng(seed).normal(0, 2, (4, 3)).astype(np.float32)
+    totals = _text_probabilities(logits)
+    fitting = {
+        ids: p for ids, p in totals.items() if re.fullmatch(regex, "".join("-ab"[i] for i in ids))
+    }
+    decoded = beam_decode(logits, Constraint.pattern(regex, Vocab("ab")).automaton, **EVERY)
+    assert fitting[decoded.ids] == pytest.approx(max(fitting.values()))
+
+
+@given(st.integers(0, 10**6), st.integers(1, 4))
+def test_a_narrow_beam_still_ends_in_an_accepted_text(seed, beam_size):
+    logits = np.random.default_rng(seed).normal(0, 3, (12, 6)).astype(np.float32)
+    automaton = Constraint.pattern(r"a[bc]{3}d\w?", Vocab("abcde")).automaton
+    narrow = beam_decode(logits, automaton, beam_size, max_candidates=1)
+    assert automaton.accepts(narrow.ids)
+    path = best_path(logits, automaton)
+    assert _log_probability(logits, narrow.ids) >= _path_log_probability(logits, path) - 1e-4
+
+
+def _path_log_probability(logits, path):
+    log_probs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    return float(log_probs[np.arange(len(path)), path].sum())
+
+
+def _log_probability(logits, ids):
+    """Of a text: the sum over its paths, by Graves' forward variables."""
+    log_probs = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float64)
+    extended = [0, *(step for i in ids for step in (i, 0))]
+    alpha = np.full(len(extended), -np.inf)
+    alpha[0] = 0.0
+    for t, row in enumerate(log_probs):
+        before = alpha if t else np.where(np.arange(len(extended)) == 0, 0.0, -np.inf)
+        alpha = before.copy()
+        alpha[1:] = np.logaddexp(alpha[1:], before[:-1])
+        for s in range(2, len(extended)):
+            if extended[s] not in (0, extended[s - 2]):
+                alpha[s] = np.logaddexp(alpha[s], before[s - 2])
+        alpha = alpha + row[extended]
+    return np.logaddexp.reduce(alpha[-2:])
+
+
+def test_paths_together_may_outweigh_the_best_one():
+    # two steps, each blank 0.55 and a 0.45: "" has 0.30 in one path, "a" 0.70 in three
+    logits = np.log(np.array([[0.55, 0.45]] * 2))
+    assert greedy_decode(logits).ids == ()
+    assert beam_decode(logits).ids == (1,)
+
+
+def test_a_class_that_may_not_come_out_does_not_hide_those_that_may():
+    # as above, beside a third class that is a thousand times surer and not accepted
+    logits = np.log(np.array([[0.00055, 0.00045, 0.999]] * 2))
+    assert beam_decode(logits, trie([(), (1,)])).ids == (1,)
+
+
+def test_a_beam_reads_a_sharp_line_as_the_best_path_does():
+    logits = _one_hot("-aab-bb-", size=12.0)
+    assert beam_decode(logits) == greedy_decode(logits)
+
+
+def test_what_no_text_fits_into_reads_as_nothing_with_confidence_zero():
+    assert beam_decode(_one_hot("ab"), trie([(1, 1)])) == NOTHING_FITS  # needs a blank between
+    assert beam_decode(_one_hot("a-a"), trie([(1, 1)])).ids == (1, 1)
+
+
+def test_confidence_counts_what_a_constraint_adds_and_leaves_out():
+    probs = np.array([[0.1, 0.8, 0.1], [0.9, 0.06, 0.04], [0.2, 0.1, 0.7]])
+    dropped = beam_decode(np.log(probs), trie([(1,)]))  # the b of step 2 becomes a blank
+    assert dropped.spans == ((0, 1),)
+    assert dropped.confidence == pytest.approx((0.8 * 0.2) ** (1 / 2))
+    added = beam_decode(np.log(probs), trie([(1, 2, 1)]))  # b in step 1, a in step 2
+    assert added.spans == ((0, 1), (1, 2), (2, 3))
+    assert added.confidence == pytest.approx((0.8 * 0.04 * 0.1) ** (1 / 3))
+    assert added.char_confidences == pytest.approx((0.8, 0.04, 0.1))
+
+
+def test_a_large_vocabulary_and_a_wide_class_are_read():
+    vocab = Vocab("".join(map(chr, range(0x4E00, 0x4E00 + 6900))) + "0123456789")
+    text = "一丁丂7"
+    logits = np.random.default_rng(0).normal(0, 1, (40, len(vocab))).astype(np.float32)
+    logits[:, 0] += 12
+    for t, i in zip((5, 14, 23, 32), vocab.encode(text), strict=True):
+        logits[t, i] += 20
+    logits[32, vocab.encode("丗")] += 25  # surer than the 7, but not what the pattern allows
+    automaton = Constraint.pattern(r"[一-龥]{2,30}\d", vocab).automaton
+    assert vocab.decode(greedy_decode(logits).ids) == "一丁丂丗"
+    assert vocab.decode(beam_decode(logits, automaton).ids) == text

@@ -8,9 +8,11 @@ import torch
 
 from crnnkit.model.checkpoint import new_checkpoint, save_checkpoint
 from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage
+from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.serving.export import export_onnx
 from crnnkit.serving.recognizer import PageLine, Recognizer
+from crnnkit.vocab import Vocab
 
 TINY_MODEL = ModelConfig(
     stages=(Stage(8, (2, 2)), Stage(12, (2, 2)), Stage(16, (2, 1))), bottleneck=16, lstm_hidden=12
@@ -49,12 +51,18 @@ def recognizer(onnx_path: Path) -> Recognizer:
 
 
 class FakeReader:
-    """Says `lines` of every picture that holds ink, one below the other, and checks pictures."""
+    """Says `lines` of every picture that holds ink, one below the other, and checks pictures.
+
+    With a constraint, it says those of the lines that are accepted.
+    """
 
     name = "fake.onnx"
+    vocab = Vocab("0123456789-ABCGL")
     lines = (("参苓白术散 9g×6袋", 0.987654321), ("GL-2024-03-001-A", 0.75), ("<b>&copy;</b>", 0.4))
 
-    def read_page(self, source: ImageSource) -> list[PageLine]:
+    def read_page(
+        self, source: ImageSource, constraint: Constraint | None = None
+    ) -> list[PageLine]:
         """Lines in thirds of the picture; none if it is all of one colour."""
         image = read_image(source)
         height, width = image.shape[:2]
@@ -63,6 +71,7 @@ class FakeReader:
         return [
             PageLine(text, confidence, _third(index, width, height))
             for index, (text, confidence) in enumerate(self.lines)
+            if constraint is None or constraint.accepts(text)
         ]
 
 

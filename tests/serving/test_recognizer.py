@@ -18,9 +18,11 @@ from PIL import Image
 
 from crnnkit.errors import CheckpointError, ConfigError, ImageError
 from crnnkit.model.config import CheckpointInfo
+from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import write_image
 from crnnkit.preprocessing.lines import crop_line, find_lines
 from crnnkit.serving.recognizer import METADATA_KEY, Recognizer
+from crnnkit.vocab import Vocab
 
 TEXTS = [
     "A",
@@ -112,6 +114,47 @@ def test_all_forms_of_a_picture_read_the_same(recognizer, make_line, tmp_path):
     readings = recognizer.read_lines(forms)
     assert readings[0].text
     assert set(readings) == {readings[0]}
+
+
+# ---------- what may come out ----------
+
+
+class DoubtfulNetwork:
+    """Reads every line as A, then 0; O is nearly as sure as 0."""
+
+    charset = "0AO"
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        logits = np.array([[0, 0, 9, 0], [9, 0, 0, 0], [0, 9, 0, 8]], np.float32)
+        return np.repeat(logits[np.newaxis], len(images), axis=0)
+
+
+@pytest.fixture
+def doubtful() -> Recognizer:
+    network = DoubtfulNetwork()
+    return Recognizer(network, CheckpointInfo(network.charset), "doubtful.onnx")
+
+
+def test_a_constraint_decides_what_is_read(doubtful, make_line):
+    constraint = Constraint.pattern("[A-Z]+", doubtful.vocab)
+    line = bar(1, 64)
+    assert doubtful.read_line(line).text == "A0"
+    assert doubtful.read_line(line, constraint).text == "AO"
+    assert [r.text for r in doubtful.read_lines([line] * 3, 2, constraint)] == ["AO"] * 3
+    page = make_line("北京市 12", height=60)
+    assert {line.text for line in doubtful.read_page(page)} == {"A0"}
+    assert {line.text for line in doubtful.read_page(page, constraint)} == {"AO"}
+
+
+def test_a_reading_that_no_accepted_text_fits_is_empty_and_worth_nothing(doubtful):
+    reading = doubtful.read_line(bar(1, 64), Constraint.pattern("A{5}", doubtful.vocab))
+    assert (reading.text, reading.confidence) == ("", 0.0)
+
+
+def test_a_constraint_for_another_vocabulary_is_refused(doubtful):
+    constraint = Constraint.characters("A", Vocab("A0O"))  # the same characters, other ids
+    with pytest.raises(ConfigError, match=r"another vocabulary than that of doubtful\.onnx"):
+        doubtful.read_line(bar(1, 64), constraint)
 
 
 def test_no_pictures_give_no_readings(recognizer):

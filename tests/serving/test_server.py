@@ -99,6 +99,52 @@ def test_odd_file_names_do_not_matter(client, name):
     assert post(client, png(), name=name).status_code == 200
 
 
+# ---------- constraints ----------
+
+
+def post_with(client: FlaskClient, **fields: str) -> TestResponse:
+    return client.post("/api/ocr", data={"image": (io.BytesIO(png()), "a.png"), **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "number"),
+    [
+        ({}, 3),
+        ({"pattern": "", "lexicon": "", "chars": ""}, 3),  # a form whose fields stay empty
+        ({"pattern": r"GL-\d{4}-\d{2}-\d{3}-[ABC]"}, 1),
+        ({"pattern": r"\d+"}, 0),
+        ({"lexicon": "A\r\n\r\nGL-2024-03-001-A\r\n"}, 1),  # one text a line, blank ones skipped
+        ({"chars": "GL-20431A"}, 1),
+        ({"chars": "GL-2043A"}, 0),
+    ],
+)
+def test_a_field_says_what_may_come_out(client, fields, number):
+    response = post_with(client, **fields)
+    assert response.status_code == 200
+    assert len(response.json["text"]) == number
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"pattern": "(A"}, "no regular expression"),
+        ({"pattern": "(?=A)B"}, "look-ahead"),
+        ({"pattern": "(A{999}){999}"}, "more than 100,000"),
+        ({"pattern": "A" * 1001}, "pattern: 1001 characters came. Send at most 1000"),
+        ({"lexicon": "A\nx1"}, "'x1': 'x'"),
+        ({"lexicon": " \n"}, "no texts"),
+        ({"lexicon": "A\n" * 50_001}, "lexicon: 100002 characters came"),
+        ({"chars": "AZ"}, "lacks 'Z'"),
+        ({"chars": "A", "pattern": "A"}, "pattern and chars are given"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_bad_constraint_is_refused_and_explained(client, fields, reason):
+    status, code, message = refusal(post_with(client, **fields))
+    assert (status, code) == (400, "bad_constraint")
+    assert reason in message
+
+
 # ---------- refused requests ----------
 
 
@@ -177,8 +223,9 @@ class BrokenReader:
     """Fails as no reader should."""
 
     name = "broken.onnx"
+    vocab = None
 
-    def read_page(self, source):
+    def read_page(self, source, constraint):
         """Raise what nobody expects."""
         raise RuntimeError("secret of line 17")
 
@@ -288,7 +335,8 @@ from crnnkit.serving import server
 
 class SlowReader:
     name = "slow.onnx"
-    def read_page(self, source):
+    vocab = None
+    def read_page(self, source, constraint):
         print("reading", file=sys.stderr, flush=True)
         time.sleep(1)
         return []
