@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,13 @@ from crnnkit.model.constraints import Constraint
 from crnnkit.model.decode import beam_decode, greedy_decode
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.preprocessing.lines import crop_line, find_lines
-from crnnkit.preprocessing.tensors import FloatLine, line_to_array, line_width
+from crnnkit.preprocessing.tensors import (
+    FloatLine,
+    UInt8Image,
+    half_turn,
+    line_to_array,
+    line_width,
+)
 
 # What onnxruntime raises on files that are cut off, altered or of another kind.
 _ONNX_ERRORS = (
@@ -42,6 +48,8 @@ class LineReading:
     """One per character of `text`."""
     spans: tuple[tuple[int, int], ...]
     """Time steps of each character, half-open [start, end)."""
+    turned: bool = False
+    """Whether the picture was read upside down; the spans then belong to it turned by 180°."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,15 @@ class PageLine:
     confidence: float
     box: NDArray[np.float32]
     """(4, 2) corners x, y in pixels of the upright page, clockwise from the text's top left."""
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A line until its batch is read."""
+
+    index: int
+    image: UInt8Image
+    line: FloatLine
 
 
 class Network(Protocol):
@@ -126,16 +143,18 @@ class Recognizer:
                 f"constraint: made for another vocabulary than that of {self.name}. "
                 "Make it with recognizer.vocab."
             )
-        buckets: dict[int, list[tuple[int, FloatLine]]] = defaultdict(list)
+        buckets: dict[int, list[_Waiting]] = defaultdict(list)
         readings: dict[int, LineReading] = {}
         for index, source in enumerate(sources):
-            line = line_to_array(read_image(source), self.line_config)
-            width = line.shape[2]
-            buckets[width].append((index, line))
-            if len(buckets[width]) == batch_size:
-                readings.update(self._read_bucket(buckets.pop(width), constraint))
+            image = read_image(source)
+            line = line_to_array(image, self.line_config)
+            bucket = buckets[line.shape[2]]
+            bucket.append(_Waiting(index, image, line))
+            if len(bucket) == batch_size:
+                readings |= self._read_bucket(bucket, constraint)
+                bucket.clear()
         for bucket in buckets.values():
-            readings.update(self._read_bucket(bucket, constraint))
+            readings |= self._read_bucket(bucket, constraint)
         return [readings[index] for index in range(len(readings))]
 
     def read_page(
@@ -152,13 +171,26 @@ class Recognizer:
         ]
 
     def _read_bucket(
-        self, bucket: Sequence[tuple[int, FloatLine]], constraint: Constraint | None
-    ) -> list[tuple[int, LineReading]]:
-        logits = self.logits(np.stack([line for _, line in bucket]))
-        return [
-            (index, self._reading(line_logits, constraint))
-            for (index, _), line_logits in zip(bucket, logits, strict=True)
-        ]
+        self, bucket: Sequence["_Waiting"], constraint: Constraint | None
+    ) -> dict[int, LineReading]:
+        if not bucket:
+            return {}
+        logits = self.logits(np.stack([waiting.line for waiting in bucket]))
+        readings = {}
+        for waiting, line_logits in zip(bucket, logits, strict=True):
+            reading = self._reading(line_logits, constraint)
+            if reading.confidence < self.line_config.turn_below:
+                reading = self._surer(reading, waiting.image, constraint)
+            readings[waiting.index] = reading
+        return readings
+
+    def _surer(
+        self, reading: LineReading, image: UInt8Image, constraint: Constraint | None
+    ) -> LineReading:
+        """The reading, or that of the picture turned by 180° if it is surer."""
+        line = line_to_array(half_turn(image), self.line_config)
+        turned = self._reading(self.logits(line[np.newaxis])[0], constraint)
+        return reading if reading.confidence >= turned.confidence else replace(turned, turned=True)
 
     def _reading(self, logits: NDArray[np.float32], constraint: Constraint | None) -> LineReading:
         if constraint is None:
