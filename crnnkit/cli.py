@@ -364,7 +364,7 @@ def pretrain(
     """Train a base checkpoint from rendered glyphs and lines, piece by piece."""
     from crnnkit.dataset.fonts import TRAINING_FAMILIES, find_faces, of_families
     from crnnkit.dataset.synth import Renderer
-    from crnnkit.finetuning.pretrain import PretrainConfig
+    from crnnkit.finetuning.config import PretrainConfig
     from crnnkit.finetuning.pretrain import pretrain as run_piece
 
     config = PretrainConfig(

@@ -1,4 +1,4 @@
-"""The settings of a training run, without torch."""
+"""The settings of training runs, without torch."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -124,3 +124,42 @@ class TrainConfig:
         if self.distill and self.general_data is None:
             faults.append(f"distill is {self.distill}, but there is no general_data")
         return faults
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Settings of a piece of the base checkpoint's recipe (finetuning.pretrain)."""
+
+    output: Path
+    """Checkpoint to write, and to continue from where it exists."""
+    vocab_path: Path
+    chinese_lexicon: Path
+    english_lexicon: Path
+    minutes: float
+    """Wall-clock length of this piece of the run."""
+    glyphs: int = 600_000
+    """Glyphs to classify before lines begin."""
+    framed_lines: int = 200_000
+    """Lines over which the cross-entropy at glyph centres fades out."""
+    short_lines: int = 60_000
+    """Lines over which the longest text grows from 4 characters to `max_characters`."""
+    max_characters: int = 24
+    glyph_batch: int = 256
+    batch_columns: int = 8192
+    """Pixel columns of a batch of lines: 32 lines of width 256."""
+    glyph_lr: float = 2e-3
+    line_lr: float = 1e-3
+    warmup_steps: int = 200
+    """Steps over which the rate rises at the start of every piece: AdamW's moments start afresh."""
+    cooldown: float = 0.3
+    """Share of the piece over whose end the rate falls to a twentieth: what is written then reads
+    better than any average of fast steps."""
+    save_minutes: float = 5.0
+    num_threads: int = 0
+    """Threads of torch; 0 = as many as torch itself chooses."""
+    num_workers: int = 1
+    """Rendering processes."""
+    precision: str = "bfloat16"
+    """Of the forward pass: float32 or bfloat16."""
+    device: str = "cpu"
+    seed: int = 1

@@ -7,74 +7,30 @@ alone goes on. A run may be interrupted: it continues from what its output file 
 """
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset
 
-from crnnkit.dataset.general_texts import general_texts, within
-from crnnkit.dataset.lines import pad_targets
-from crnnkit.dataset.synth import RenderedLine, Renderer
-from crnnkit.dataset.texts import Lexicon, TextSource
+from crnnkit.dataset.synth import Renderer
 from crnnkit.errors import CheckpointError
+from crnnkit.finetuning.config import PretrainConfig
 from crnnkit.finetuning.optimizer import make_optimizer
+from crnnkit.finetuning.rendered import NO_TARGET, Glyphs, Lines
 from crnnkit.finetuning.speed import autocast, keep_freed_memory
 from crnnkit.model.checkpoint import Checkpoint, load_checkpoint, new_checkpoint, save_checkpoint
-from crnnkit.model.config import CheckpointInfo, ModelConfig, min_time_steps
+from crnnkit.model.config import CheckpointInfo, ModelConfig
 from crnnkit.model.crnn import CRNN
 from crnnkit.model.ctc import ctc_loss
-from crnnkit.preprocessing.tensors import LineConfig, content_width, fit_line, pixels_to_array
+from crnnkit.preprocessing.tensors import LineConfig
 from crnnkit.vocab import BLANK_ID, Vocab
 
-NO_TARGET = -100  # what cross_entropy leaves out
 EMA_DECAY = 0.999
 REPORT_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    """Settings of the recipe."""
-
-    output: Path
-    """Checkpoint to write, and to continue from where it exists."""
-    vocab_path: Path
-    chinese_lexicon: Path
-    english_lexicon: Path
-    minutes: float
-    """Wall-clock length of this piece of the run."""
-    glyphs: int = 600_000
-    """Glyphs to classify before lines begin."""
-    framed_lines: int = 200_000
-    """Lines over which the cross-entropy at glyph centres fades out."""
-    short_lines: int = 60_000
-    """Lines over which the longest text grows from 4 characters to `max_characters`."""
-    max_characters: int = 24
-    glyph_batch: int = 256
-    batch_columns: int = 8192
-    """Pixel columns of a batch of lines: 32 lines of width 256."""
-    glyph_lr: float = 2e-3
-    line_lr: float = 1e-3
-    warmup_steps: int = 200
-    """Steps over which the rate rises at the start of every piece: AdamW's moments start afresh."""
-    cooldown: float = 0.3
-    """Share of the piece over whose end the rate falls to a twentieth: what is written then reads
-    better than any average of fast steps."""
-    save_minutes: float = 5.0
-    num_threads: int = 0
-    """Threads of torch; 0 = as many as torch itself chooses."""
-    num_workers: int = 1
-    """Rendering processes."""
-    dtype: torch.dtype = torch.bfloat16
-    device: str = "cpu"
-    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -150,7 +106,7 @@ class _Run:
 
     def learn_glyphs(self) -> None:
         """Name single glyphs: mean of the time steps' features, then the head."""
-        loader = self._loader(_Glyphs(self.renderer, self.info, self.config, self.glyphs_seen))
+        loader = self._loader(Glyphs(self.renderer, self.info, self.config, self.glyphs_seen))
         for images, ids in loader:
             logits = self._forward(images, self._glyph_logits)
             loss = F.cross_entropy(logits.float(), ids.to(self.config.device))
@@ -164,7 +120,7 @@ class _Run:
 
     def learn_lines(self) -> None:
         """Read lines: CTC, and cross-entropy at glyph centres that fades out."""
-        loader = self._loader(_Lines(self.renderer, self.info, self.config, self.lines_seen))
+        loader = self._loader(Lines(self.renderer, self.info, self.config, self.lines_seen))
         for batch in loader:
             if self.minutes >= self.config.minutes:
                 return
@@ -200,7 +156,7 @@ class _Run:
     def _forward(self, images: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         """Run pictures (B, 1, H, W) through a network in mixed precision."""
         images = images.to(self.config.device, memory_format=torch.channels_last)
-        with autocast(self.config.device, self.config.dtype):
+        with autocast(self.config.device, getattr(torch, self.config.precision)):
             return network(images)
 
     def _step(self, loss: Tensor, lr: float) -> None:
@@ -281,121 +237,3 @@ class _Meter:
             per_second=self.count / self.seconds,
             minutes=minutes,
         )
-
-
-class _Glyphs(IterableDataset):
-    """Endless batches of single glyphs: float32 (B, 1, 32, 32) and their ids (B,)."""
-
-    def __init__(
-        self, renderer: Renderer, info: CheckpointInfo, config: PretrainConfig, seen: int
-    ) -> None:
-        self.renderer, self.info, self.config, self.seen = renderer, info, config, seen
-        self.vocab = info.vocab
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        rng = _worker_rng(self.config.seed, self.seen)
-        drawable = [c for c in self.vocab.charset if c != " " and self.renderer.can_draw(c)]
-        while True:
-            chosen = [
-                drawable[i] for i in rng.integers(len(drawable), size=self.config.glyph_batch)
-            ]
-            grays = self.renderer.render_glyphs(chosen, rng)
-            images = np.stack([pixels_to_array(gray, self.info.line) for gray in grays])
-            yield torch.from_numpy(images), torch.tensor(self.vocab.encode("".join(chosen)))
-
-
-@dataclass(frozen=True)
-class FramedBatch:
-    """Rendered lines of one width."""
-
-    images: Tensor
-    """float32 (B, 1, H, W)."""
-    target_ids: Tensor
-    """long (B, L), padded with the blank."""
-    target_lengths: Tensor
-    """long (B,)."""
-    frame_ids: Tensor
-    """long (B, T): the character centred in a time step, else NO_TARGET."""
-
-
-@dataclass(frozen=True)
-class _FramedLine:
-    gray: NDArray[np.uint8]
-    target_ids: list[int]
-    frame_ids: NDArray[np.int64]
-
-
-class _Lines(IterableDataset):
-    """Endless batches of rendered lines of equal width."""
-
-    def __init__(
-        self, renderer: Renderer, info: CheckpointInfo, config: PretrainConfig, seen: int
-    ) -> None:
-        self.renderer, self.info, self.config, self.seen = renderer, info, config, seen
-        self.vocab = info.vocab
-
-    def __iter__(self) -> Iterator[FramedBatch]:
-        rng = _worker_rng(self.config.seed, self.seen)
-        charset = "".join(c for c in self.vocab.charset if c == " " or self.renderer.can_draw(c))
-        chinese = Lexicon.load(self.config.chinese_lexicon, charset)
-        # word lists give every noun with "'s" too
-        english = Lexicon.load(self.config.english_lexicon, charset.replace("'", ""))
-        mixture = general_texts(charset, chinese, english)
-        buckets: dict[int, list[_FramedLine]] = defaultdict(list)
-        seen = self.seen
-        while True:
-            source = within(mixture, charset, self._longest(seen))
-            line = self._render(source, rng)
-            width = line.gray.shape[1]
-            buckets[width].append(line)
-            seen += self.config.num_workers or 1
-            if len(buckets[width]) * width >= self.config.batch_columns:
-                yield _collate(buckets.pop(width), self.info.line)
-
-    def _longest(self, seen: int) -> int:
-        """Characters of the longest text: short lines first."""
-        grown = min(1.0, seen / max(1, self.config.short_lines))
-        return round(4 + grown * (self.config.max_characters - 4))
-
-    def _render(self, source: TextSource, rng: np.random.Generator) -> _FramedLine:
-        """Render until a text fits its picture's time steps, which nearly all do."""
-        while True:
-            rendered = self.renderer.render_line(source(rng), rng)
-            target_ids = self.vocab.encode(rendered.text)
-            gray = fit_line(rendered.image, self.info.line)
-            time_steps = self.info.model.time_steps(gray.shape[1])
-            if (
-                min_time_steps(target_ids) <= time_steps
-                and gray.shape[1] <= self.info.line.max_width
-            ):
-                return _FramedLine(gray, target_ids, self._frames(rendered, target_ids, time_steps))
-
-    def _frames(
-        self, rendered: RenderedLine, target_ids: Sequence[int], time_steps: int
-    ) -> NDArray[np.int64]:
-        """Place each character's id at the time step that holds its centre."""
-        size_hw = rendered.image.shape[:2]
-        scale = content_width(size_hw, self.info.line) / size_hw[1]
-        px_per_step = self.info.line.height / self.info.model.time_steps(self.info.line.height)
-        centres = rendered.glyph_spans.mean(1) * scale / px_per_step
-        frames = np.full(time_steps, NO_TARGET, np.int64)
-        for step, target in zip(centres.astype(int), target_ids, strict=True):
-            if 0 <= step < time_steps:
-                frames[step] = target
-        return frames
-
-
-def _collate(lines: Sequence[_FramedLine], config: LineConfig) -> FramedBatch:
-    target_ids, target_lengths = pad_targets([line.target_ids for line in lines])
-    return FramedBatch(
-        images=torch.from_numpy(np.stack([pixels_to_array(line.gray, config) for line in lines])),
-        target_ids=target_ids,
-        target_lengths=target_lengths,
-        frame_ids=torch.from_numpy(np.stack([line.frame_ids for line in lines])),
-    )
-
-
-def _worker_rng(seed: int, seen: int) -> np.random.Generator:
-    """A generator that differs between workers and between the pieces of a run."""
-    worker = get_worker_info()
-    return np.random.default_rng((seed, seen, worker.id if worker else 0))

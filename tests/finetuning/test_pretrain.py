@@ -8,7 +8,9 @@ from crnnkit.dataset.fonts import find_faces
 from crnnkit.dataset.synth import Renderer
 from crnnkit.errors import CheckpointError
 from crnnkit.finetuning import pretrain as recipe
-from crnnkit.finetuning.pretrain import NO_TARGET, PretrainConfig, pretrain
+from crnnkit.finetuning.config import PretrainConfig
+from crnnkit.finetuning.pretrain import pretrain
+from crnnkit.finetuning.rendered import NO_TARGET, Lines
 from crnnkit.model.checkpoint import new_checkpoint, read_info, save_checkpoint
 from crnnkit.model.config import CheckpointInfo, ClassicConfig, ClassicConv, ModelConfig, Stage
 from crnnkit.vocab import Vocab
@@ -45,13 +47,13 @@ def config(tmp_path, monkeypatch):
         glyph_batch=32,
         batch_columns=256,
         num_workers=0,
-        dtype=torch.float32,
+        precision="float32",
     )
 
 
 def test_glyphs_stand_where_their_frames_say(renderer):
     info = CheckpointInfo(CHARSET, TINY)
-    lines = recipe._Lines(renderer, info, None, 0)
+    lines = Lines(renderer, info, None, 0)
     line = lines._render(lambda rng: "A1 b", np.random.default_rng(1))
     placed = [i for i in line.frame_ids.tolist() if i != NO_TARGET]
     assert placed == info.vocab.encode("A1 b")

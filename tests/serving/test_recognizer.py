@@ -21,7 +21,6 @@ from crnnkit.model.config import CheckpointInfo
 from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import write_image
 from crnnkit.preprocessing.lines import crop_line, find_lines
-from crnnkit.preprocessing.tensors import LineConfig, half_turn
 from crnnkit.serving.recognizer import METADATA_KEY, Recognizer
 from crnnkit.vocab import Vocab
 
@@ -63,37 +62,6 @@ def bar(num_ink: int, width: int) -> np.ndarray:
     line = np.full((32, width), 255, np.uint8)
     line[:num_ink] = 0
     return line
-
-
-class UpsideDownNetwork:
-    """Reads 7 where ink stands on top, surely; 8 where it stands below, unsurely."""
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        is_upright = images[:, 0, :16].max((1, 2)) > images[:, 0, 16:].max((1, 2))
-        scale = np.where(is_upright, 9.0, 3.0)[:, np.newaxis, np.newaxis]
-        ids = np.where(is_upright, 8, 9)
-        return (scale * np.eye(11)[ids][:, np.newaxis, :]).astype(np.float32)
-
-
-# ---------- which way up ----------
-
-
-@pytest.mark.parametrize(
-    ("turn_below", "texts"),
-    [
-        (0.0, "778"),  # lines are taken as they are
-        (0.95, "777"),  # the unsure one is read turned, and that is surer
-        (0.3, "778"),  # not unsure enough
-    ],
-)
-def test_unsure_lines_are_read_upside_down_too(turn_below, texts):
-    info = CheckpointInfo("0123456789", line=LineConfig(turn_below=turn_below))
-    upright = bar(6, 64)
-    readings = Recognizer(UpsideDownNetwork(), info, "fake").read_lines(
-        [upright, upright, half_turn(upright)]
-    )
-    assert "".join(reading.text for reading in readings) == texts
-    assert [reading.turned for reading in readings] == [False, False, texts[2] == "7"]
 
 
 # ---------- one reading, whatever stands around it ----------
