@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crnnkit.dataset.index import Line
+from crnnkit.dataset.lines import LoadedLine
+from crnnkit.finetuning.config import TrainConfig
+from crnnkit.finetuning.material import TURN_MARGIN, Material, epoch_lines, repeat_rare
+from crnnkit.finetuning.reading import Pass
+from crnnkit.preprocessing.tensors import LineConfig
+from crnnkit.vocab import Vocab
+
+CONFIG = TrainConfig(Path("train.txt"), Path("val.txt"), Path("out"), epoch_lines=1)
+
+
+def loaded(name, *ids, turned=False):
+    pixels = np.zeros((32, 32), np.uint8)
+    return LoadedLine(Line(Path(name), name, 1), pixels, LineConfig(), ids, turned)
+
+
+def names(lines):
+    return "".join(item.line.text for item in lines)
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        (1, "abcdefghi" + "j"),  # nothing is repeated
+        (5, "abcdefghi" + "jjj"),  # its character is nine times as rare as the median: √9
+        (2, "abcdefghi" + "jj"),
+    ],
+)
+def test_lines_with_rare_characters_are_repeated(most, expected):
+    lines = [loaded(name, 1, 2) for name in "abcdefghi"] + [loaded("j", 9)]
+    assert names(repeat_rare(lines, most)) == expected
+
+
+def test_a_small_set_is_repeated_until_an_epoch_is_worth_validating():
+    material = Material((loaded("a", 1), loaded("b", 2)), (), (), ())
+    assert names(epoch_lines(CONFIG, material, (1, 1))) == "ab"
+    long = TrainConfig(Path("t"), Path("v"), Path("o"), epoch_lines=5)
+    assert names(epoch_lines(long, material, (1, 1))) == "ababab"
+
+
+def test_general_lines_take_their_share_and_change_with_the_epoch():
+    own = tuple(loaded("a", 1) for _ in range(6))
+    general = tuple(loaded(str(n), 1) for n in range(9))
+    material = Material(own, (), (), (), general)
+    draws = [names(epoch_lines(CONFIG, material, (1, epoch))) for epoch in (1, 2)]
+    for drawn in draws:
+        assert drawn.startswith("aaaaaa")
+        assert len(set(drawn[6:])) == 2  # a quarter of eight, none twice
+    assert draws[0] != draws[1]
+
+
+@pytest.mark.parametrize(
+    ("losses", "confidences", "is_turned"),
+    [
+        ((9.0, 1.0), (0.3, 0.9), True),
+        # the label alone: capitals in the label of small print
+        ((9.0, 1.0), (0.9, 0.3), False),
+        # the free reading alone: 96 upside down is 96
+        ((1.0, 1.0), (0.3, 0.9), False),
+        # better turned, but not by the margin
+        ((TURN_MARGIN, 0.5), (0.3, 0.9), False),
+    ],
+)
+def test_a_line_is_turned_only_where_label_and_reading_agree(losses, confidences, is_turned):
+    line = loaded("a", 1)
+    material = Material((line,), (loaded("a", 1, turned=True),), (), ())
+    passes = []
+    for loss, confidence in zip(losses, confidences, strict=True):
+        done = Pass(Vocab("a"))
+        done.loss_of[line.line], done.confidence_of[line.line] = loss, confidence
+        passes.append(done)
+    turned = material.turned_upright(*passes)
+    assert turned.num_turned == is_turned
+    assert turned.train[0].turned == is_turned
+
+
+def test_a_turned_line_is_turned_back_when_the_network_knows_better():
+    line = loaded("a", 1, turned=True)
+    material = Material((line,), (loaded("a", 1),), (), ())
+    worse, better = Pass(Vocab("a")), Pass(Vocab("a"))
+    worse.loss_of[line.line], worse.confidence_of[line.line] = 9.0, 0.3
+    better.loss_of[line.line], better.confidence_of[line.line] = 1.0, 0.9
+    assert material.turned_upright(worse, better).num_turned == 0
