@@ -61,7 +61,8 @@ class TrainConfig:
     general_share: float = 0.25
     """General lines among the lines of an epoch."""
     max_forgetting: float = 0.01
-    """An epoch whose general CER lies higher than this above the start's is never the best."""
+    """An epoch whose general CER lies higher than this above the start's is not the best while
+    another one keeps it; where none does, the run says so."""
     distill: float = 0.0
     """Weight of the divergence from the pretrained network's output on general lines."""
     blend_base: float = 0.0

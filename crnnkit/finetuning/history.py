@@ -45,22 +45,19 @@ def best_epoch(history: Sequence[EpochResult], general_limit: float | None) -> E
 
     Args:
         general_limit: highest general CER that still counts as remembering. Where no epoch
-            keeps it, the one that forgot least is the best. None: not asked.
+            keeps it, all have forgotten and the domain alone decides. None: not asked.
     """
-    if general_limit is None:
-        return min(history, key=_rank)
-    remembering = [epoch for epoch in history if _general(epoch) <= general_limit]
-    if not remembering:
-        return min(history, key=_general)
-    return min(remembering, key=_rank)
+    remembering = [epoch for epoch in history if remembers(epoch, general_limit)]
+    return min(remembering or history, key=_rank)
+
+
+def remembers(epoch: EpochResult, general_limit: float | None) -> bool:
+    """Whether an epoch still reads general lines as well as `general_limit`, a CER, asks."""
+    return general_limit is None or epoch.general_cer is None or epoch.general_cer <= general_limit
 
 
 def _rank(epoch: EpochResult) -> tuple[float, float]:
     return (epoch.val_cer, epoch.val_loss)
-
-
-def _general(epoch: EpochResult) -> float:
-    return 0.0 if epoch.general_cer is None else epoch.general_cer
 
 
 def write_history(path: Path, history: Sequence[EpochResult]) -> None:

@@ -14,7 +14,7 @@ from crnnkit.dataset.index import read_index
 from crnnkit.dataset.lines import Batch, LoadedLine, batches
 from crnnkit.errors import CrnnKitError
 from crnnkit.finetuning.config import TrainConfig
-from crnnkit.finetuning.history import EpochResult, best_epoch, write_history
+from crnnkit.finetuning.history import EpochResult, best_epoch, remembers, write_history
 from crnnkit.finetuning.material import Material, epoch_lines, load_material
 from crnnkit.finetuning.optimizer import (
     frozen_copy,
@@ -64,6 +64,8 @@ class TrainResult:
     """General CER of the network that training began from; None without general lines."""
     num_turned: int
     """Training lines that were found upside down."""
+    remembers: bool
+    """Whether the best epoch kept general reading within `max_forgetting`."""
 
     def remarks(self) -> list[str]:
         """What a user should know of the run, a sentence each."""
@@ -74,6 +76,12 @@ class TrainResult:
             lines.append(
                 f"general reading: CER {self.general_cer_before:.2%} before, "
                 f"{self.best.general_cer:.2%} after"
+                + (
+                    ""
+                    if self.remembers
+                    else ". It was forgotten more than max_forgetting allows: "
+                    "lower lr, or raise general_share"
+                )
             )
         elif self.vocab_change:
             lines.append("general reading was not protected: give a folder of general lines")
@@ -123,6 +131,7 @@ def train(
         vocab_change=vocab_change,
         general_cer_before=run.general_cer_before,
         num_turned=run.material.num_turned,
+        remembers=remembers(run.best, run.general_limit),
     )
 
 
@@ -186,10 +195,14 @@ class _Run:
         return self.progress >= 1 or (patience > 0 and waited >= patience)
 
     @property
-    def best(self) -> EpochResult:
+    def general_limit(self) -> float | None:
+        """Highest general CER that still counts as remembering."""
         before = self.general_cer_before
-        limit = None if before is None else before + self.config.max_forgetting
-        return best_epoch(self.history, limit)
+        return None if before is None else before + self.config.max_forgetting
+
+    @property
+    def best(self) -> EpochResult:
+        return best_epoch(self.history, self.general_limit)
 
     def _epoch_lines(self, epoch: int) -> list[LoadedLine]:
         return epoch_lines(self.config, self.material, (self.config.seed, epoch))
