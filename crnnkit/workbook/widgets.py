@@ -17,7 +17,9 @@ from PIL import Image
 from crnnkit.dataset.index import Line, count_of
 from crnnkit.errors import ImageError
 from crnnkit.finetuning.config import EpochResult, TrainConfig
-from crnnkit.plots import Plot, plot_history, plot_readings_over_epochs
+from crnnkit.plots.canvas import Plot
+from crnnkit.plots.charts import plot_history
+from crnnkit.plots.pictures import plot_readings_over_epochs
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.serving.recognizer import PageLine, Recognizer
 

@@ -21,7 +21,7 @@ from PIL import Image
 from crnnkit.dataset.index import Line
 from crnnkit.errors import ImageError
 from crnnkit.finetuning.config import EpochResult, TrainConfig
-from crnnkit.plots import Plot
+from crnnkit.plots.canvas import Plot
 from crnnkit.preprocessing.images import read_image, write_image
 from crnnkit.serving.recognizer import LineReading, PageLine
 from crnnkit.workbook import widgets
