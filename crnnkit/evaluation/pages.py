@@ -24,7 +24,7 @@ from crnnkit.evaluation.report import (
 )
 from crnnkit.finetuning.history import EpochResult
 from crnnkit.metrics import Score
-from crnnkit.plots import plot_history
+from crnnkit.plots.charts import plot_history
 from crnnkit.preprocessing.images import read_image
 
 FORMAT_VERSION = 1

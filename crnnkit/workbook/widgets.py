@@ -19,7 +19,9 @@ from crnnkit.dataset.index import Line
 from crnnkit.errors import ImageError
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import EpochResult
-from crnnkit.plots import Plot, plot_history, plot_readings_over_epochs
+from crnnkit.plots.canvas import Plot
+from crnnkit.plots.charts import plot_history
+from crnnkit.plots.pictures import plot_readings_over_epochs
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.serving.recognizer import PageLine, Recognizer
 

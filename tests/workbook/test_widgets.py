@@ -22,7 +22,7 @@ from crnnkit.dataset.index import Line
 from crnnkit.errors import ImageError
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import EpochResult
-from crnnkit.plots import Plot
+from crnnkit.plots.canvas import Plot
 from crnnkit.preprocessing.images import read_image, write_image
 from crnnkit.serving.recognizer import LineReading, PageLine
 from crnnkit.workbook import widgets

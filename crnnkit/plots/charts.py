@@ -1,0 +1,167 @@
+"""Numbers as bars and curves."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from crnnkit.dataset.faults import count_of
+from crnnkit.metrics import Score
+from crnnkit.plots.canvas import (
+    BELOW,
+    BESIDE,
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    RED,
+    Plot,
+    empty_figure,
+    is_plain,
+    label_axes,
+    new_figure,
+    visible,
+    write,
+)
+from crnnkit.preprocessing.glyphs import can_draw
+
+
+class Epoch(Protocol):
+    """What a learning curve needs of an epoch; `finetuning.config.EpochResult` has it."""
+
+    @property
+    def epoch(self) -> int:
+        """From 1."""
+
+    @property
+    def train_loss(self) -> float:
+        """Nats per character."""
+
+    @property
+    def train_cer(self) -> float:
+        """Character error rate on the training lines."""
+
+    @property
+    def val_loss(self) -> float:
+        """Nats per character."""
+
+    @property
+    def val_cer(self) -> float:
+        """Character error rate on the validation lines."""
+
+
+def plot_length_and_width(lengths: Sequence[int], widths: Sequence[int]) -> Plot:
+    """Histograms of label lengths L (characters) and line widths W (pixels of the input)."""
+    figure = new_figure(2.8)
+    panels = zip(
+        figure.subplots(1, 2),
+        (lengths, widths),
+        ("characters per line", "line width at the network's input, px"),
+        (BLUE, ORANGE),
+        strict=True,
+    )
+    for axes, values, label, colour in panels:
+        bins = min(30, max(values) - min(values) + 1)
+        axes.hist(values, bins=bins, color=colour, rwidth=0.9)
+        median = float(np.median(values))
+        axes.axvline(median, color=INK, lw=1, ls="--")
+        axes.set_title(f"median {median:g}, longest {max(values)}", fontsize=9, color=GREY)
+        label_axes(axes, label, "lines")
+    return figure
+
+
+def plot_character_frequency(
+    counts: Mapping[str, int], missing: Collection[str] = (), num_shown: int = 60
+) -> Plot:
+    """How often each character occurs, the most frequent first.
+
+    Args:
+        counts: character → occurrences.
+        missing: characters that the vocabulary lacks; they come first, in red.
+        num_shown: number of bars at most.
+    """
+    order = sorted(counts, key=lambda c: (c not in missing, -counts[c], c))
+    shown = order[:num_shown]
+    figure = new_figure(2.8)
+    axes = figure.subplots()
+    colours = [RED if c in missing else BLUE for c in shown]
+    axes.bar(range(len(shown)), [counts[c] for c in shown], color=colours)
+    axes.set_yscale("log")
+    axes.set_xlim(-0.8, len(shown) - 0.2)
+    axes.set_xticks([])
+    for i, character in enumerate(shown):
+        colour = RED if character in missing else INK
+        is_rare = not (is_plain(character) or can_draw(character))
+        write(
+            axes,
+            (i, -0.03),
+            visible(character),
+            colour=colour,
+            align=(0.5, 1),
+            coords=BELOW,
+            is_vertical=is_rare,
+        )
+    num_once = sum(n == 1 for n in counts.values())
+    num_missing = sum(c in missing for c in counts)
+    title = f"{len(counts)} characters ({len(shown)} shown), {num_once} occur once"
+    lacking = f", {num_missing} missing in the vocabulary (red)" if num_missing else ""
+    axes.set_title(title + lacking, fontsize=9, color=GREY)
+    label_axes(axes, "", "occurrences")
+    return figure
+
+
+def plot_history(history: Sequence[Epoch]) -> Plot:
+    """Loss and CER per epoch; a dot marks the epoch that was kept (lowest validation CER)."""
+    figure = new_figure(3.0)
+    loss, cer = figure.subplots(1, 2)
+    epochs = [e.epoch for e in history]
+    style = {"marker": ".", "markersize": 4, "lw": 1.5}
+    loss.plot(epochs, [e.train_loss for e in history], color=BLUE, label="training", **style)
+    loss.plot(epochs, [e.val_loss for e in history], color=ORANGE, label="validation", **style)
+    cer.plot(epochs, [e.train_cer for e in history], color=BLUE, label="training", **style)
+    cer.plot(epochs, [e.val_cer for e in history], color=ORANGE, label="validation", **style)
+    best = min(history, key=lambda e: (e.val_cer, e.val_loss))
+    cer.plot(best.epoch, best.val_cer, "o", color=ORANGE, markersize=8, label="kept")
+    cer.set_title(f"best: epoch {best.epoch}, CER {best.val_cer:.2%}", fontsize=9, color=GREY)
+    cer.yaxis.set_major_formatter(PercentFormatter(1.0))
+    for axes, label in ((loss, "loss, nats per character"), (cer, "character error rate")):
+        axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.legend(frameon=False, fontsize=8)
+        label_axes(axes, "epoch", label)
+    return figure
+
+
+def plot_confusions(counts: Mapping[tuple[str, str], int], num_shown: int = 15) -> Plot:
+    """The most frequent wrong characters, printed → read; ∅ is nothing, ␣ a space."""
+    pairs = sorted(counts, key=lambda pair: (-counts[pair], pair))[:num_shown]
+    if not pairs:
+        return empty_figure("no character was read wrong")
+    figure = new_figure(0.6 + 0.28 * len(pairs))
+    axes = figure.subplots()
+    axes.barh(range(len(pairs)), [counts[pair] for pair in pairs], color=BLUE, height=0.7)
+    axes.invert_yaxis()
+    axes.set_yticks([])
+    for i, (printed, read) in enumerate(pairs):
+        label = f"{visible(printed)} → {visible(read)}"
+        write(axes, (-0.01, i), label, size=10, align=(1, 0.5), coords=BESIDE)
+        axes.text(counts[printed, read], i, f" {counts[printed, read]}", va="center", fontsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    label_axes(axes, f"occurrences (printed → read), {sum(counts.values())} errors in all", "")
+    return figure
+
+
+def plot_cer_by_length(score_by_length: Mapping[str, Score]) -> Plot:
+    """Character error rate of short and of long lines; keys are ranges of characters per line."""
+    figure = new_figure(2.6)
+    axes = figure.subplots()
+    scores = list(score_by_length.values())
+    bars = axes.bar(list(score_by_length), [s.cer for s in scores], color=BLUE, width=0.6)
+    labels = [f"{s.cer:.1%}\n{count_of(s.num_lines, 'line')}" for s in scores]
+    axes.bar_label(bars, labels, fontsize=8, color=GREY, padding=2)
+    axes.margins(y=0.25)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    label_axes(axes, "characters per line", "character error rate")
+    return figure

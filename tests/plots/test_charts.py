@@ -1,0 +1,92 @@
+"""Bars and curves show the numbers that they are given."""
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from matplotlib.colors import to_hex
+
+from crnnkit.metrics import score
+from crnnkit.plots import charts
+from crnnkit.plots.canvas import BLUE, RED
+
+CHINESE = "参苓白术散 9g×6袋"
+RARE = "\U00020000"
+EPOCHS = [
+    SimpleNamespace(epoch=e, train_loss=2.0, train_cer=0.5, val_loss=1.0, val_cer=1 / e)
+    for e in (1, 2)
+]
+
+# One of each, with characters that matplotlib's font lacks wherever there is a text.
+FIGURES = {
+    "length_and_width": lambda: charts.plot_length_and_width([3, 9, 4], [64, 320, 96]),
+    "character_frequency": lambda: charts.plot_character_frequency(
+        Counter(CHINESE + "℃$" + RARE), missing=["参", RARE]
+    ),
+    "history": lambda: charts.plot_history(EPOCHS),
+    "confusions": lambda: charts.plot_confusions({("参", "叁"): 3, ("", " "): 2, ("$", "S"): 1}),
+    "cer_by_length": lambda: charts.plot_cer_by_length(
+        {"1–5": score(["AB"], ["A"]), "6–10": score(["ABCDEF"], ["ABCDEF"])}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_without_a_warning(drawn, name):
+    picture = drawn(FIGURES[name]())
+    assert picture.shape[1] in (800, 1000)
+    assert picture.std() > 5
+
+
+def test_every_plot_is_among_those_drawn_above():
+    functions = {name.removeprefix("plot_") for name in vars(charts) if name.startswith("plot_")}
+    assert functions == set(FIGURES)
+
+
+def test_the_epoch_kept_is_the_one_of_lowest_cer_then_loss(words, epoch):
+    history = [epoch(1, 0.4), epoch(2, 0.1, 2.0), epoch(3, 0.1, 1.0), epoch(4, 0.2)]
+    figure = charts.plot_history(history)
+    assert "best: epoch 3, CER 10.00%" in words(figure)
+    (kept,) = (curve for curve in figure.axes[1].lines if curve.get_label() == "kept")
+    assert kept.get_xydata().tolist() == [[3, 0.1]]
+
+
+def test_one_epoch_is_visible(epoch):
+    axes = charts.plot_history([epoch(1, 0.4)]).axes[1]
+    assert [tick for tick in axes.get_xticks() if 0.9 < tick < 1.1] == [1]
+    assert axes.get_ylim()[0] == 0
+    assert axes.get_ylim()[1] > 0.5  # the training CER, with room above
+
+
+def test_characters_come_by_frequency_and_missing_ones_first_in_red():
+    figure = charts.plot_character_frequency(Counter("AAAABBBCCD"), missing=["C"], num_shown=3)
+    (axes,) = figure.axes
+    assert [bar.get_height() for bar in axes.patches] == [2, 4, 3]
+    assert [to_hex(bar.get_facecolor()) for bar in axes.patches] == [*[RED, BLUE, BLUE]]
+    assert [text.get_text() for text in axes.texts] == ["C", "A", "B"]
+    title = "4 characters (3 shown), 1 occur once, 1 missing in the vocabulary (red)"
+    assert axes.get_title() == title
+
+
+def test_a_code_point_stands_upright_below_its_bar(text_boxes, ink_of):
+    figure = charts.plot_character_frequency(Counter(["\U00020000", "参"]))
+    boxes = text_boxes(figure.axes[0])
+    assert sorted(ink_of(box).shape[0] > ink_of(box).shape[1] * 2 for box in boxes) == [False, True]
+
+
+def test_confusions_come_by_frequency_and_are_named():
+    counts = {("1", "I"): 2, ("0", "O"): 5, ("", " "): 3}
+    (axes,) = charts.plot_confusions(counts, num_shown=2).axes
+    assert [bar.get_width() for bar in axes.patches] == [5, 3]
+    assert [t.get_text() for t in axes.texts if "→" in t.get_text()] == ["0 → O", "∅ → ␣"]
+    assert "10 errors in all" in axes.get_xlabel()
+
+
+def test_bars_of_cer_by_length_name_rate_and_lines():
+    (axes,) = charts.plot_cer_by_length({"1–5": score(["ABCD"], ["ABC"])}).axes
+    assert [bar.get_height() for bar in axes.patches] == [0.25]
+    assert "25.0%\n1 line" in [text.get_text() for text in axes.texts]
+
+
+def test_where_there_is_nothing_to_count_the_figure_says_so(words):
+    assert words(charts.plot_confusions({})) == ["no character was read wrong"]
