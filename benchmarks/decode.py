@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.peers import FOLD
 from crnnkit.dataset.index import Line, read_index
 from crnnkit.metrics import fold, score
 from crnnkit.model.constraints import Constraint, learn_pattern
@@ -53,7 +54,7 @@ def compare(name: str, model: str, lines: list[Line], constraint: Constraint) ->
             plain_ms = network_ms + decoding_ms
         texts = [recognizer.vocab.decode(reading.ids) for reading in readings]
         plain = score(references, texts)
-        alike = score([fold(t) for t in references], [fold(t) for t in texts])
+        alike = score([fold(t, FOLD) for t in references], [fold(t, FOLD) for t in texts])
         print(
             f"| {name} | {way} | {100 * plain.cer:.2f} | {100 * plain.exact_match:.1f} | "
             f"{100 * alike.cer:.2f} | {100 * alike.exact_match:.1f} | {network_ms:.2f} | "

@@ -1,7 +1,7 @@
 """What other engines read: `python -m benchmarks.peers INDEX [INDEX ...] [--fold]`.
 
 Tesseract (Debian's tesseract-ocr with chi_sim) and RapidOCR (`pip install rapidocr`), recognition
-of given lines only. `--fold` also prints CER with capitals and without spaces.
+of given lines only. `--fold` also prints CER with capitals, without spaces, O as 0 and I as 1.
 """
 
 import argparse
@@ -21,6 +21,9 @@ from crnnkit.preprocessing.images import read_image, write_image
 from crnnkit.vocab import normalize_text
 
 Reader = Callable[[Sequence[np.ndarray]], list[str]]
+
+FOLD = "space+case+O=0,I=1"
+"""What `--fold` does not tell apart (`metrics.fold`)."""
 
 MARGIN_PX = 10
 """White border round every line for Tesseract, which reads lines without one much worse."""
@@ -69,7 +72,7 @@ def compare(index: str, readers: dict[str, Reader], folded: bool) -> None:
         plain = score(references, hypotheses)
         row = f"| {index} | {name} | {100 * plain.exact_match:.1f} | {100 * plain.cer:.2f} |"
         if folded:
-            alike = score([fold(t) for t in references], [fold(t) for t in hypotheses])
+            alike = score(*[[fold(t, FOLD) for t in texts] for texts in (references, hypotheses)])
             row += f" {100 * alike.exact_match:.1f} | {100 * alike.cer:.2f} |"
         print(f"{row} {milliseconds:.0f} |", flush=True)
 
@@ -77,7 +80,7 @@ def compare(index: str, readers: dict[str, Reader], folded: bool) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("index", nargs="+", help="index files: image path<TAB>text")
-    parser.add_argument("--fold", action="store_true", help="also upper-cased, without spaces")
+    parser.add_argument("--fold", action="store_true", help=f"also folded by {FOLD}")
     arguments = parser.parse_args()
     if shutil.which("tesseract") is None:
         raise SystemExit("tesseract not found: apt-get install tesseract-ocr tesseract-ocr-chi-sim")

@@ -9,7 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crnnkit.errors import ConfigError, DatasetError
-from crnnkit.metrics import FieldScore, Score, confusions, field_accuracy, fold, score
+from crnnkit.metrics import (
+    CharacterScore,
+    FieldScore,
+    Score,
+    TextScore,
+    confusions,
+    field_accuracy,
+    fold,
+    recall_by_frequency,
+    repeat_recall,
+    score,
+    score_by_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,12 +57,13 @@ def test_cer_is_a_corpus_average() -> None:
     assert result.exact_match == 0.5
 
 
-def test_score_refuses_to_judge_nothing() -> None:
+@pytest.mark.parametrize("function", [score, score_by_text])
+def test_nothing_is_not_judged(function) -> None:
     with pytest.raises(DatasetError, match="no lines to compare. Check"):
-        score([], [])
+        function([], [])
 
 
-@pytest.mark.parametrize("function", [score, confusions])
+@pytest.mark.parametrize("function", [score, score_by_text, confusions, repeat_recall])
 def test_lists_of_different_length_are_refused(function) -> None:
     with pytest.raises(ValueError, match="shorter"):
         function(["a", "b"], ["a"])
@@ -75,23 +88,49 @@ def test_score_does_not_depend_on_the_order(pairs: list[tuple[str, str]]) -> Non
     assert score(*zip(*pairs, strict=True)) == score(*zip(*shuffled, strict=True))
 
 
+def test_each_text_counts_once_however_many_lines_repeat_it() -> None:
+    # 北京市 three times, one of them with a wrong character; AB once, wholly wrong
+    result = score_by_text(["北京市"] * 3 + ["AB"], ["北京市", "北京市", "北市", ""])
+    assert result.num_texts == 2
+    assert result.cer == pytest.approx((1 / 3 + 2) / 5)  # over all lines it is 3 / 11
+    assert result.exact_match == pytest.approx((2 / 3 + 0) / 2)  # over all lines 2 / 4
+
+
+def test_without_repeated_texts_counting_by_text_changes_nothing() -> None:
+    references, hypotheses = ["ab", "cde", "北"], ["ab", "cd", ""]
+    plain, by_text = score(references, hypotheses), score_by_text(references, hypotheses)
+    assert by_text == TextScore(3, pytest.approx(plain.cer), pytest.approx(plain.exact_match))
+
+
 @pytest.mark.parametrize(
-    ("text", "folded"),
+    ("text", "how", "folded"),
     [
-        ("GL-2o24 Io", "GL-2024" + "10"),  # case, space, O and 0, I and 1
-        ("a\u00a0b\u3000c", "ABC"),  # other engines give other spaces
-        ("l", "L"),  # a small L is no 1: upper case comes first
-        ("北京ｉ", "北京Ｉ"),  # full width is left alone
-        ("", ""),
+        ("a b\u00a0c\u3000d\te", "space", "abcde"),  # other engines give other spaces
+        ("a b", "case", "A B"),  # case alone leaves spaces
+        ("ｉ１，（￥", "width", "i1,(¥"),  # full width
+        ("ｱ\u3000", "width", "ア "),  # half width too, and the wide space
+        ("①㎏ﬁ", "width", "①㎏ﬁ"),  # other compatibility forms are other characters
+        ("OI0l", "O=0,I=1", "010l"),
+        ("01", "0=1,1=0", "10"),  # all at once, not one after the other
+        ("皖·A1", "·=", "皖A1"),  # left out
+        ("GL-2o24 Io", "space+case+O=0,I=1", "GL-2024" + "10"),  # in this order
+        ("o", "O=0+case", "O"),  # and not in that
+        ("", "space+case+width", ""),
     ],
 )
-def test_fold(text: str, folded: str) -> None:
-    assert fold(text) == folded
+def test_fold(text: str, how: str, folded: str) -> None:
+    assert fold(text, how) == folded
 
 
-@given(st.text())
-def test_fold_twice_is_fold_once(text: str) -> None:
-    assert fold(fold(text)) == fold(text)
+@given(st.text(), st.sampled_from(["space", "case", "width", "space+case+O=0,I=1"]))
+def test_fold_twice_is_fold_once(text: str, how: str) -> None:
+    assert fold(fold(text, how), how) == fold(text, how)
+
+
+@pytest.mark.parametrize("how", ["spaces", "", "space+", "O", "AB=C", "O=0,I"])
+def test_a_fold_that_is_none_is_refused(how: str) -> None:
+    with pytest.raises(ConfigError, match="neither space, case, width nor replacements"):
+        fold("text", how)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +155,47 @@ def test_confusions_add_up_to_the_edits(pairs: list[tuple[str, str]]) -> None:
     counts = confusions(references, hypotheses)
     assert counts.total() == score(references, hypotheses).num_edits
     assert all(printed != read for printed, read in counts)
+
+
+@pytest.mark.parametrize(
+    ("train_text", "band"),
+    [
+        ("b", (0, 0)),  # never shown
+        ("a", (1, 9)),
+        ("a" * 9, (1, 9)),
+        ("a" * 10, (10, 99)),
+        ("a" * 99, (10, 99)),
+        ("a" * 1000, (1000, 10**9)),
+    ],
+)
+def test_characters_fall_into_bands_of_their_frequency_in_training(train_text, band) -> None:
+    assert recall_by_frequency(["a"], ["a"], [train_text]) == {band: CharacterScore(1, 1)}
+
+
+def test_recall_counts_the_printed_characters_that_were_read() -> None:
+    # a, twice in training: one read, one left out; 北, never: exchanged; an extra x counts nowhere
+    result = recall_by_frequency(["a北a"], ["a京x"], ["aa"])
+    assert result == {(0, 0): CharacterScore(1, 0), (1, 9): CharacterScore(2, 1)}
+    assert result[1, 9].recall == 0.5
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "num_repeats", "num_right"),
+    [
+        ("0870011", "0870011", 2, 2),
+        ("0870011", "087011", 2, 1),  # one 0 for two
+        ("0870011", "08701", 2, 0),
+        ("000", "000", 2, 2),  # each that equals the one before it
+        ("000", "00", 2, 1),
+        ("00", "80", 1, 0),  # the first is wrong: no repeat was read
+        ("0808", "08", 0, 0),  # equal, but not neighbours
+        ("", "00", 0, 0),
+    ],
+)
+def test_doubled_characters(reference, hypothesis, num_repeats, num_right) -> None:
+    result = repeat_recall([reference], [hypothesis])
+    assert result == CharacterScore(num_repeats, num_right)
+    assert result.recall == (num_right / num_repeats if num_repeats else None)
 
 
 DATE = r"\d{4}-\d{2}-\d{2}"
