@@ -21,6 +21,7 @@ from crnnkit.dataset.synth import Renderer
 from crnnkit.dataset.texts import Lexicon, TextSource
 from crnnkit.vocab import Vocab
 
+CHINESE = Path(jieba.__file__).with_name("dict.txt")
 ENGLISH = Path("/usr/share/dict/words")
 SEED = 20261124
 NUM_TRAIN, NUM_VAL = 1500, 200
@@ -38,7 +39,7 @@ def every_character(charset: str, rng: np.random.Generator) -> Iterator[str]:
 
 def general_source(charset: str) -> TextSource:
     """The base's own mixture of texts."""
-    chinese = Lexicon.load(Path(jieba.__file__).with_name("dict.txt"), charset)
+    chinese = Lexicon.load(CHINESE, charset)
     english = Lexicon.load(ENGLISH, charset.replace("'", ""))
     return within(general_texts(charset, chinese, english), charset, MAX_CHARACTERS)
 

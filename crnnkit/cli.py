@@ -357,8 +357,16 @@ def pretrain(
     vocab_path: Annotated[Path, typer.Option(help="Vocabulary to learn.")] = Path(
         "vocab/zh_en.txt"
     ),
+    fonts: Annotated[
+        list[Path] | None, typer.Option(help="Font file or folder; default: the system's.")
+    ] = None,
+    batch_columns: Annotated[int, typer.Option(help="Pixel columns of a batch of lines.")] = 8192,
+    line_lr: Annotated[float, typer.Option(help="Peak learning rate of the lines.")] = 1e-3,
+    cooldown: Annotated[float, typer.Option(help="Share of the piece with a falling rate.")] = 0.3,
+    ema_decay: Annotated[float, typer.Option(help="Of the average that is written.")] = 0.999,
     num_threads: NumThreads = 0,
     num_workers: Annotated[int, typer.Option(help="Rendering processes.", min=0)] = 1,
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Train a base checkpoint from rendered glyphs and lines, piece by piece."""
@@ -367,18 +375,10 @@ def pretrain(
     from crnnkit.finetuning.config import PretrainConfig
     from crnnkit.finetuning.pretrain import pretrain as run_piece
 
-    config = PretrainConfig(
-        output=output,
-        vocab_path=vocab_path,
-        chinese_lexicon=chinese_lexicon,
-        english_lexicon=english_lexicon,
-        minutes=minutes,
-        num_threads=num_threads,
-        num_workers=num_workers,
-        device=device,
-    )
-    renderer = Renderer(of_families(find_faces(), TRAINING_FAMILIES))
-    run_piece(config, renderer, lambda report: print(report, flush=True))
+    values = locals()
+    settings = {f.name: values[f.name] for f in fields_of(PretrainConfig) if f.name in values}
+    renderer = Renderer(of_families(find_faces(fonts or ()), TRAINING_FAMILIES))
+    run_piece(PretrainConfig(**settings), renderer, lambda report: print(report, flush=True))
 
 
 def _load(model_path: Path, num_threads: int) -> "Recognizer":

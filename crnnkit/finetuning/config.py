@@ -1,7 +1,9 @@
-"""The settings of training runs, without torch."""
+"""The settings of a training run and of the base checkpoint's recipe, without torch."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from crnnkit.errors import ConfigError
 
@@ -87,35 +89,26 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Check ranges, all at once."""
-        faults = [*self._range_faults(), *self._choice_faults()]
+        faults = _range_faults(
+            asdict(self),
+            positive=(
+                *("epochs", "minutes", "epoch_lines", "batch_size", "max_gradient_norm"),
+                "rare_repeat",
+            ),
+            not_negative=(
+                *("lr", "conv_lr_share", "weight_decay", "num_threads", "patience", "distill"),
+                "max_forgetting",
+            ),
+            shares=("warmup", "frozen_share", "average_decay", "general_share", "blend_base"),
+        )
+        faults += _choice_faults("precision", self.precision, PRECISIONS)
+        faults += _choice_faults("turn", self.turn, TURNS)
+        faults += self._faults_of_what_is_missing()
         if faults:
             raise ConfigError("training settings: " + "; ".join(faults))
 
-    def _range_faults(self) -> list[str]:
-        values = asdict(self)
-        positive = [
-            *("epochs", "minutes", "epoch_lines", "batch_size", "max_gradient_norm", "rare_repeat")
-        ]
-        not_negative = [
-            *("lr", "conv_lr_share", "weight_decay", "num_threads", "patience", "distill"),
-            "max_forgetting",
-        ]
-        shares = ["warmup", "frozen_share", "average_decay", "general_share", "blend_base"]
-        return [
-            *(f"{n} is {values[n]}, must be > 0" for n in positive if values[n] <= 0),
-            *(f"{n} is {values[n]}, must be ≥ 0" for n in not_negative if values[n] < 0),
-            *(f"{n} is {values[n]}, must be ≥ 0, < 1" for n in shares if not 0 <= values[n] < 1),
-        ]
-
-    def _choice_faults(self) -> list[str]:
-        faults = [
-            f"{name} is {value!r}, must be one of {', '.join(choices)}"
-            for name, value, choices in (
-                ("precision", self.precision, PRECISIONS),
-                ("turn", self.turn, TURNS),
-            )
-            if value not in choices
-        ]
+    def _faults_of_what_is_missing(self) -> list[str]:
+        faults = []
         if self.pretrained_ckpt is None:
             faults += [
                 f"{name} is {value}, but there is no pretrained_ckpt"
@@ -129,7 +122,11 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Settings of a piece of the base checkpoint's recipe (finetuning.pretrain)."""
+    """Settings of one piece of the base checkpoint's recipe.
+
+    Raises:
+        ConfigError: naming every value outside its range.
+    """
 
     output: Path
     """Checkpoint to write, and to continue from where it exists."""
@@ -154,7 +151,9 @@ class PretrainConfig:
     """Steps over which the rate rises at the start of every piece: AdamW's moments start afresh."""
     cooldown: float = 0.3
     """Share of the piece over whose end the rate falls to a twentieth: what is written then reads
-    better than any average of fast steps."""
+    better than any average of fast steps. 0 = never, where another piece follows."""
+    ema_decay: float = 0.999
+    """Share that the moving average keeps of itself at a step."""
     save_minutes: float = 5.0
     num_threads: int = 0
     """Threads of torch; 0 = as many as torch itself chooses."""
@@ -163,4 +162,36 @@ class PretrainConfig:
     precision: str = "bfloat16"
     """Of the forward pass: float32 or bfloat16."""
     device: str = "cpu"
+    """A torch device: cpu, cuda, mps."""
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        """Check ranges, all at once."""
+        faults = _range_faults(
+            asdict(self),
+            positive=("minutes", "framed_lines", "glyph_batch", "batch_columns", "warmup_steps"),
+            not_negative=("glyph_lr", "line_lr", "num_threads", "num_workers"),
+            shares=("cooldown", "ema_decay"),
+        )
+        faults += _choice_faults("precision", self.precision, PRECISIONS[1:])
+        if faults:
+            raise ConfigError("settings of pretraining: " + "; ".join(faults))
+
+
+def _range_faults(
+    values: Mapping[str, Any],
+    positive: Sequence[str],
+    not_negative: Sequence[str],
+    shares: Sequence[str],
+) -> list[str]:
+    return [
+        *(f"{n} is {values[n]}, must be > 0" for n in positive if values[n] <= 0),
+        *(f"{n} is {values[n]}, must be ≥ 0" for n in not_negative if values[n] < 0),
+        *(f"{n} is {values[n]}, must be ≥ 0, < 1" for n in shares if not 0 <= values[n] < 1),
+    ]
+
+
+def _choice_faults(name: str, value: str, choices: Sequence[str]) -> list[str]:
+    if value in choices:
+        return []
+    return [f"{name} is {value!r}, must be one of {', '.join(choices)}"]

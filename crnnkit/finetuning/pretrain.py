@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,7 +30,6 @@ from crnnkit.model.ctc import ctc_loss
 from crnnkit.preprocessing.tensors import LineConfig
 from crnnkit.vocab import BLANK_ID, Vocab
 
-EMA_DECAY = 0.999
 REPORT_SECONDS = 30.0
 
 
@@ -90,10 +90,11 @@ class _Run:
         self.info = checkpoint.info
         self.glyphs_seen = int(self.info.training.get("glyphs_seen", 0))
         self.lines_seen = int(self.info.training.get("lines_seen", 0))
+        self.is_cuda = torch.device(config.device).type == "cuda"
         self.model = checkpoint.model.train().to(config.device)
         self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(
-            self.model, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True
+            self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
         )
         self.optimizer = make_optimizer(self.model, config.line_lr, weight_decay=0.01)
         self.steps = 0
@@ -109,11 +110,12 @@ class _Run:
         loader = self._loader(Glyphs(self.renderer, self.info, self.config, self.glyphs_seen))
         for images, ids in loader:
             logits = self._forward(images, self._glyph_logits)
-            loss = F.cross_entropy(logits.float(), ids.to(self.config.device))
-            right = (logits.argmax(1).cpu() == ids).sum()
+            targets = self._moved(ids)
+            loss = F.cross_entropy(logits.float(), targets)
+            right = (logits.argmax(1) == targets).sum()
             self._step(loss, self.config.glyph_lr)
             self.glyphs_seen += len(ids)
-            self.meter.add(len(ids), float(loss.detach()) * len(ids), int(right), len(ids))
+            self.meter.add(len(ids), loss.detach() * len(ids), right, len(ids))
             self._tick("glyphs", self.glyphs_seen)
             if self.glyphs_seen >= self.config.glyphs or self.minutes >= self.config.minutes:
                 return
@@ -125,12 +127,9 @@ class _Run:
             if self.minutes >= self.config.minutes:
                 return
             logits = self._forward(batch.images, self.model)
-            targets = batch.frame_ids.to(self.config.device)
-            losses = ctc_loss(
-                logits,
-                batch.target_ids.to(self.config.device),
-                batch.target_lengths.to(self.config.device),
-            )
+            targets = self._moved(batch.frame_ids)
+            # lengths stay on the CPU, where torch reads them
+            losses = ctc_loss(logits, self._moved(batch.target_ids), batch.target_lengths)
             ctc = losses.sum() / batch.target_lengths.sum()
             framing = max(0.0, 1 - self.lines_seen / self.config.framed_lines)
             loss = ctc
@@ -138,12 +137,12 @@ class _Run:
                 loss = ctc + framing * F.cross_entropy(
                     logits.flatten(0, 1).float(), targets.flatten(), ignore_index=NO_TARGET
                 )
-            is_centre = batch.frame_ids != NO_TARGET
-            right = (logits.argmax(2).cpu() == batch.frame_ids)[is_centre].sum()
+            right = (logits.argmax(2) == targets).sum()  # never where a step has no target
+            num_centres = int((batch.frame_ids != NO_TARGET).sum())
             self._step(loss, self.config.line_lr)
             count = len(batch.images)
             self.lines_seen += count
-            self.meter.add(count, float(ctc.detach()) * count, int(right), int(is_centre.sum()))
+            self.meter.add(count, ctc.detach() * count, right, num_centres)
             self._tick("lines", self.lines_seen)
 
     def _glyph_logits(self, images: Tensor) -> Tensor:
@@ -151,11 +150,15 @@ class _Run:
         model = self.model
         features: Tensor = torch.relu(model.features(images)).mean(1)  # (B, bottleneck)
         logits: Tensor = model.head(model.dropout(features))
-        return logits.index_fill(1, torch.tensor([BLANK_ID], device=logits.device), float("-inf"))
+        return logits.index_fill(1, torch.full((1,), BLANK_ID, device=logits.device), float("-inf"))
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        """The tensor on the device; from pinned memory it is copied beside the computing."""
+        return tensor.to(self.config.device, non_blocking=self.is_cuda)
 
     def _forward(self, images: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         """Run pictures (B, 1, H, W) through a network in mixed precision."""
-        images = images.to(self.config.device, memory_format=torch.channels_last)
+        images = self._moved(images).contiguous(memory_format=torch.channels_last)
         with autocast(self.config.device, getattr(torch, self.config.precision)):
             return network(images)
 
@@ -173,14 +176,19 @@ class _Run:
         """Rises over the first steps, falls over the last minutes of the piece."""
         left = 1 - self.minutes / self.config.minutes
         rise = (self.steps + 1) / self.config.warmup_steps
-        return max(0.05, min(1.0, rise, left / self.config.cooldown))
+        fall = left / self.config.cooldown if self.config.cooldown else 1.0
+        return max(0.05, min(1.0, rise, fall))
 
     def _loader(self, dataset: IterableDataset) -> DataLoader:
+        workers = self.config.num_workers
         return DataLoader(
             dataset,
             batch_size=None,
-            num_workers=self.config.num_workers,
-            prefetch_factor=8 if self.config.num_workers else None,
+            num_workers=workers,
+            prefetch_factor=max(2, 8 // workers) if workers else None,
+            worker_init_fn=_use_one_thread,
+            in_order=False,  # whichever worker has a batch: none waits for a slower one
+            pin_memory=self.is_cuda,
         )
 
     def _tick(self, stage: str, seen: int) -> None:
@@ -211,14 +219,16 @@ def _starting_point(config: PretrainConfig) -> Checkpoint:
 
 
 class _Meter:
-    """Sums since the last report."""
+    """Sums since the last report, kept on the device: reading a number there at every step would
+    make the processor wait for it."""
 
     def __init__(self) -> None:
-        self.count = self.right = self.asked = 0
-        self.loss = 0.0
+        self.count = self.asked = 0
+        self.right: Tensor | int = 0
+        self.loss: Tensor | float = 0.0
         self.began = time.perf_counter()
 
-    def add(self, count: int, loss: float, right: int, asked: int) -> None:
+    def add(self, count: int, loss: Tensor, right: Tensor, asked: int) -> None:
         self.count += count
         self.loss += loss
         self.right += right
@@ -232,8 +242,13 @@ class _Meter:
         return Report(
             stage=stage,
             seen=seen,
-            loss=self.loss / self.count,
-            accuracy=self.right / max(1, self.asked),
+            loss=float(self.loss) / self.count,
+            accuracy=int(self.right) / max(1, self.asked),
             per_second=self.count / self.seconds,
             minutes=minutes,
         )
+
+
+def _use_one_thread(worker_id: int) -> None:
+    """Workers are as many as the cores; OpenCV would start as many threads again in each."""
+    cv2.setNumThreads(1)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -42,8 +43,7 @@ class Glyphs(IterableDataset):
             yield torch.from_numpy(images), torch.tensor(self.vocab.encode("".join(chosen)))
 
 
-@dataclass(frozen=True)
-class FramedBatch:
+class FramedBatch(NamedTuple):
     """Rendered lines of one width."""
 
     images: Tensor

@@ -76,8 +76,19 @@ class CRNN(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, H, W), lines as `line_to_array` makes them → logits (B, T, V)."""
         features = self.features(images)
-        context = self.context(self.lstm(features)[0])
+        context = self.context(self._neighbours(features))
         return cast(Tensor, self.head(self.dropout(torch.relu(features + context))))
+
+    def _neighbours(self, features: Tensor) -> Tensor:
+        """(B, T, bottleneck) → what the LSTM sees left and right of each step, (B, T, 2·hidden).
+
+        Under autocast cuDNN's LSTM computes in float16 whatever type was asked for, and the small
+        gradients of a mean over a large batch vanish there: on a GPU it stays in float32.
+        """
+        if features.is_cuda:
+            with torch.autocast("cuda", enabled=False):
+                return cast(Tensor, self.lstm(features.float())[0])
+        return cast(Tensor, self.lstm(features)[0])
 
     def features(self, images: Tensor) -> Tensor:
         """(B, 1, H, W) → what the convolutions alone see of each time step, (B, T, bottleneck)."""

@@ -21,12 +21,12 @@ def ctc_loss(logits: Tensor, target_ids: Tensor, target_lengths: Tensor) -> Tens
     Args:
         logits: (B, T, V); the loss is computed in float32 whatever their type.
         target_ids: (B, L) long, rows padded with the blank after their label.
-        target_lengths: (B,) long.
+        target_lengths: (B,) long; on the CPU, where torch reads them, or with the logits.
 
     Returns:
         (B,) float32; `inf` where T < L + number of equal neighbours.
     """
-    num_lines, num_steps, _ = logits.shape
+    num_steps = logits.shape[1]
     columns, compact_ids = _compact_alphabet(target_ids)
     log_probs = logits.log_softmax(2, dtype=torch.float32)
     kept = log_probs.gather(2, columns.unsqueeze(1).expand(-1, num_steps, -1))
@@ -37,7 +37,7 @@ def ctc_loss(logits: Tensor, target_ids: Tensor, target_lengths: Tensor) -> Tens
     loss = F.ctc_loss(
         kept.log_softmax(2).transpose(0, 1),
         compact_ids,
-        torch.full((num_lines,), num_steps, device=logits.device),
+        torch.full_like(target_lengths, num_steps),
         target_lengths,
         blank=0,
         reduction="none",

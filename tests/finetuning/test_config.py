@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from crnnkit.errors import ConfigError
-from crnnkit.finetuning.config import TrainConfig
+from crnnkit.finetuning.config import PretrainConfig, TrainConfig
 
 FILES = (Path("train.txt"), Path("val.txt"), Path("out"))
 
@@ -16,3 +16,9 @@ def test_all_values_out_of_range_are_named_at_once():
 def test_an_unknown_setting_is_refused():
     with pytest.raises(TypeError, match="learning_rate"):
         TrainConfig(*FILES, learning_rate=1e-3)
+
+
+def test_all_values_of_pretraining_out_of_range_are_named_at_once():
+    files = [Path(name) for name in ("base.safetensors", "vocab.txt", "zh.txt", "en.txt")]
+    with pytest.raises(ConfigError, match=r"minutes is 0.*cooldown is 1.*precision is 'auto'"):
+        PretrainConfig(*files, minutes=0, cooldown=1.0, precision="auto")

@@ -1,4 +1,6 @@
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from crnnkit.dataset.fonts import find_faces
 from crnnkit.dataset.synth import Renderer
 from crnnkit.errors import CheckpointError
 from crnnkit.finetuning import pretrain as recipe
+from crnnkit.finetuning import rendered
 from crnnkit.finetuning.config import PretrainConfig
 from crnnkit.finetuning.pretrain import pretrain
 from crnnkit.finetuning.rendered import NO_TARGET, Lines
@@ -90,3 +93,38 @@ def test_an_imported_network_is_not_continued(config, renderer):
     save_checkpoint(config.output, new_checkpoint(CheckpointInfo(CHARSET, classic)))
     with pytest.raises(CheckpointError, match="base.safetensors: an imported network"):
         pretrain(config, renderer, print)
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "done", "steps", "share"),
+    [
+        (0.5, 0.2, 99, 0.5),  # half of the warm-up's 200 steps
+        (0.5, 0.2, 199, 1.0),  # warmed up
+        (0.5, 0.75, 999, 0.5),  # half of the cooldown
+        (0.5, 1.0, 999, 0.05),  # never below a twentieth
+        (0.0, 0.99, 999, 1.0),  # no cooldown: another piece follows
+    ],
+)
+def test_the_rate_rises_at_the_start_and_falls_at_the_end(
+    config, renderer, cooldown, done, steps, share
+):
+    run = recipe._Run(replace(config, minutes=100.0, cooldown=cooldown), renderer, print)
+    run.started = time.perf_counter() - 60 * 100.0 * done
+    run.steps = steps
+    assert run._lr_share() == pytest.approx(share, abs=0.01)
+
+
+def test_workers_and_pieces_draw_different_lines(monkeypatch):
+    drawn = []
+    for worker in (None, SimpleNamespace(id=1), SimpleNamespace(id=2)):
+        monkeypatch.setattr(rendered, "get_worker_info", lambda worker=worker: worker)
+        drawn += [rendered._worker_rng(1, seen).integers(1 << 60) for seen in (0, 500)]
+    assert len(set(drawn)) == 6
+
+
+def test_a_report_averages_what_was_added_since_the_last():
+    meter = recipe._Meter()
+    meter.add(3, torch.tensor(6.0), torch.tensor(5), 10)
+    meter.add(1, torch.tensor(2.0), torch.tensor(1), 2)
+    report = meter.report("lines", 4, 0.5)
+    assert (report.loss, report.accuracy) == (2.0, 0.5)

@@ -1,0 +1,183 @@
+"""Pack what `crnnkit pretrain` needs where there are neither fonts nor a network.
+
+`python -m benchmarks.pack_pretrain OUT.tar.xz`. In the archive: the package, the training fonts
+reduced to the vocabulary, words, the libraries that such a machine may lack, and the script that
+runs it all: see checkpoints/README.md. The fonts keep their licences; the archive is not shipped.
+"""
+
+import argparse
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from fontTools import subset
+from fontTools.ttLib import TTFont
+from tqdm import tqdm
+
+from benchmarks.make_general import CHINESE, ENGLISH
+from crnnkit.dataset.fonts import TRAINING_FAMILIES, Face, find_faces, of_families, rasterize
+from crnnkit.errors import DatasetError
+from crnnkit.vocab import Vocab
+
+ROOT = Path(__file__).parents[1]
+TARGET_PYTHON = "3.12"
+TARGET_PLATFORMS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64")
+LIBRARIES = ("pydantic",)
+"""What `crnnkit pretrain` imports and a machine with torch, OpenCV, safetensors, tqdm and typer
+may lack."""
+MAX_WEIGHTS = 3
+MAX_MB = 36
+
+_UNUSED_TABLES = "GSUB GPOS GDEF BASE kern vhea vmtx VORG morx FFTM gasp".split()
+"""Glyphs are set one by one and from left to right."""
+_BITMAP_TABLES = ("EBDT", "EBLC", "EBSC")
+"""Some faces hold drawings for small sizes, which screens show."""
+
+
+def thinned(faces: Sequence[Face]) -> list[Face]:
+    """At most MAX_WEIGHTS of a family's faces with hanzi, from the lightest to the heaviest.
+
+    Faces without hanzi are small, and all stay that draw letters.
+    """
+    families = defaultdict(list)
+    for face in faces:
+        if face.draws("的一"):
+            families[face.family].append(face)
+    with_hanzi = [face for members in families.values() for face in _spread(members)]
+    return with_hanzi + [f for f in faces if not f.draws("的一") and f.draws("Aa0")]
+
+
+def _spread(faces: Sequence[Face]) -> list[Face]:
+    if len(faces) <= MAX_WEIGHTS:
+        return list(faces)
+    by_weight = sorted(faces, key=lambda face: _open(face)["OS/2"].usWeightClass)
+    places = np.linspace(0, len(faces) - 1, MAX_WEIGHTS).round().astype(int)
+    return [by_weight[place] for place in places]
+
+
+def _open(face: Face) -> TTFont:
+    is_collection = face.path.lower().endswith(("ttc", "otc"))
+    return TTFont(face.path, fontNumber=face.index if is_collection else -1, lazy=True)
+
+
+def reduce_face(face: Face, charset: str, path: Path) -> Face:
+    """Write a face with the glyphs of `charset` alone: same names, outlines, hints and bitmaps.
+
+    Raises:
+        DatasetError: if what was written draws other characters of `charset`.
+    """
+    options = subset.Options(
+        layout_features=[], name_IDs=["*"], name_languages=["*"], name_legacy=True,
+        notdef_outline=True, ignore_missing_unicodes=True,
+    )  # fmt: skip
+    options.drop_tables = [t for t in options.drop_tables if t not in _BITMAP_TABLES]
+    options.drop_tables += _UNUSED_TABLES
+    font = _open(face)
+    subsetter = subset.Subsetter(options)
+    subsetter.populate(text=charset)
+    subsetter.subset(font)
+    font.save(path)
+    (reduced,) = find_faces([path])
+    check_same(face, reduced, charset)
+    return reduced
+
+
+def check_same(face: Face, reduced: Face, charset: str) -> None:
+    """Compare two faces: their names, and which characters of `charset` they draw.
+
+    Raises:
+        DatasetError: naming what differs.
+    """
+    names = [f"{f.family} {f.style}" for f in (face, reduced)]
+    if names[0] != names[1]:
+        raise DatasetError(
+            f"{face.path}: {names[0]} is named {names[1]} after reduction. Leave the font out."
+        )
+    changed = [c for c in charset if face.draws(c) != reduced.draws(c)]
+    rasterize.cache_clear()  # a face's glyphs are many, and are not asked for again
+    if changed:
+        raise DatasetError(
+            f"{face.path}: {names[0]} draws {len(changed)} characters only before or only after "
+            f"reduction: {''.join(changed[:20])}. Leave the font out."
+        )
+
+
+def install_libraries(names: Sequence[str], folder: Path) -> None:
+    """Libraries in the versions used here, and what they need, for the other machine's Python."""
+    platforms = [f"--platform={platform}" for platform in TARGET_PLATFORMS]
+    pinned = [f"{name}=={version(name)}" for name in names]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"]
+    where = ["--target", str(folder), "--python-version", TARGET_PYTHON, "--only-binary=:all:"]
+    subprocess.run([*command, *where, *platforms, *pinned], check=True)
+
+
+def fill(
+    folder: Path,
+    faces: Sequence[Face],
+    vocab: Path,
+    chinese: Path,
+    english: Path,
+    libraries: Sequence[str],
+) -> None:
+    """Put all that the archive holds into `folder`."""
+    charset = Vocab.load(vocab).charset
+    (folder / "fonts").mkdir()
+    for number, face in enumerate(tqdm(faces, unit="face", disable=None)):
+        reduce_face(face, charset, folder / "fonts" / f"{number:03}{_suffix(face)}")
+    shutil.copy(vocab, folder / "vocab.txt")
+    shutil.copy(chinese, folder / "chinese.txt")
+    shutil.copy(english, folder / "english.txt")
+    shutil.copy(ROOT / "benchmarks/run_pretrain.sh", folder)
+    no_caches = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "crnnkit", folder / "crnnkit", ignore=no_caches)
+    if libraries:
+        install_libraries(libraries, folder / "libraries")
+
+
+def _suffix(face: Face) -> str:
+    return ".otf" if "CFF " in _open(face) else ".ttf"
+
+
+def pack(folder: Path, out: Path) -> None:
+    """Write a folder as .tar.xz, whole or not at all.
+
+    Raises:
+        DatasetError: if it takes more than MAX_MB.
+    """
+    partial = out.with_name(out.name + ".partial")
+    with tarfile.open(partial, "w:xz", preset=9) as archive:
+        archive.add(folder, arcname="pretrain")
+    packed_mb = partial.stat().st_size / 2**20
+    if packed_mb > MAX_MB:
+        partial.unlink()
+        raise DatasetError(f"{out}: {packed_mb:.1f} MB, may be {MAX_MB}. Lower MAX_WEIGHTS.")
+    os.replace(partial, out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="archive to write, .tar.xz")
+    parser.add_argument(
+        "--fonts", type=Path, nargs="*", default=[], help="files, folders; default: the system's"
+    )
+    arguments = parser.parse_args()
+    logging.getLogger("fontTools").setLevel(logging.ERROR)
+    faces = thinned(of_families(find_faces(arguments.fonts), TRAINING_FAMILIES))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fill(folder, faces, ROOT / "vocab/zh_en.txt", CHINESE, ENGLISH, LIBRARIES)
+        pack(folder, arguments.out)
+    print(f"{arguments.out}: {len(faces)} faces, {arguments.out.stat().st_size / 2**20:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
