@@ -368,7 +368,7 @@ def test_the_demo_reads_an_upload_in_a_real_jupyterlab(lab, tmp_path, make_line)
                 expect(page.get_by_role("cell", name="98.8%")).to_have_count(2)
                 picture = page.locator("img.jupyter-widgets")
                 expect(picture).to_be_visible()
-                assert picture.evaluate("image => image.naturalWidth") == 500
+                expect(picture).to_have_js_property("naturalWidth", 500)  # waits for its decoding
         expect(page.get_by_text("notes.txt: picture of 10 bytes: not a picture")).to_be_visible()
         expect(page.get_by_role("cell", name="设备编号")).to_have_count(0)
         browser.close()
