@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from fontTools import subset
 from fontTools.ttLib import TTFont
 from tqdm import tqdm
@@ -34,7 +33,13 @@ TARGET_PLATFORMS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64")
 LIBRARIES = ("pydantic",)
 """What `crnnkit pretrain` imports and a machine with torch, OpenCV, safetensors, tqdm and typer
 may lack."""
-MAX_WEIGHTS = 3
+WEIGHTS = (400, 700)
+"""Of a family with hanzi travel the faces nearest to these: regular and bold."""
+LEFT_OUT = (
+    *("ARPLSungti", "BabelStoneHan", "cwTeXMing", "YOzSF90b", "kiloji-"),
+    *("AoyagiSoseki", "KouzanBrush"),
+)
+"""What does not fit beside the rest: Song and pen faces whose like is there, and two brushes."""
 MAX_MB = 36
 
 _UNUSED_TABLES = "GSUB GPOS GDEF BASE kern vhea vmtx VORG morx FFTM gasp".split()
@@ -43,25 +48,21 @@ _BITMAP_TABLES = ("EBDT", "EBLC", "EBSC")
 """Some faces hold drawings for small sizes, which screens show."""
 
 
-def thinned(faces: Sequence[Face]) -> list[Face]:
-    """At most MAX_WEIGHTS of a family's faces with hanzi, from the lightest to the heaviest.
-
-    Faces without hanzi are small, and all stay that draw letters.
-    """
+def chosen(faces: Sequence[Face]) -> list[Face]:
+    """What travels: the training families' faces with letters, and regular and bold hanzi."""
+    left_out = {*of_families(faces, LEFT_OUT)}
+    training = [face for face in of_families(faces, TRAINING_FAMILIES) if face not in left_out]
     families = defaultdict(list)
-    for face in faces:
+    for face in training:
         if face.draws("的一"):
             families[face.family].append(face)
-    with_hanzi = [face for members in families.values() for face in _spread(members)]
-    return with_hanzi + [f for f in faces if not f.draws("的一") and f.draws("Aa0")]
+    with_hanzi = [face for members in families.values() for face in _regular_and_bold(members)]
+    return with_hanzi + [f for f in training if not f.draws("的一") and f.draws("Aa0")]
 
 
-def _spread(faces: Sequence[Face]) -> list[Face]:
-    if len(faces) <= MAX_WEIGHTS:
-        return list(faces)
-    by_weight = sorted(faces, key=lambda face: _open(face)["OS/2"].usWeightClass)
-    places = np.linspace(0, len(faces) - 1, MAX_WEIGHTS).round().astype(int)
-    return [by_weight[place] for place in places]
+def _regular_and_bold(faces: Sequence[Face]) -> list[Face]:
+    weights = {face: _open(face)["OS/2"].usWeightClass for face in faces}
+    return list(dict.fromkeys(min(faces, key=lambda f, w=w: abs(weights[f] - w)) for w in WEIGHTS))
 
 
 def _open(face: Face) -> TTFont:
@@ -159,7 +160,7 @@ def pack(folder: Path, out: Path) -> None:
     packed_mb = partial.stat().st_size / 2**20
     if packed_mb > MAX_MB:
         partial.unlink()
-        raise DatasetError(f"{out}: {packed_mb:.1f} MB, may be {MAX_MB}. Lower MAX_WEIGHTS.")
+        raise DatasetError(f"{out}: {packed_mb:.1f} MB, may be {MAX_MB}. Leave more out.")
     os.replace(partial, out)
 
 
@@ -171,7 +172,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     logging.getLogger("fontTools").setLevel(logging.ERROR)
-    faces = thinned(of_families(find_faces(arguments.fonts), TRAINING_FAMILIES))
+    faces = chosen(find_faces(arguments.fonts))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         fill(folder, faces, ROOT / "vocab/zh_en.txt", CHINESE, ENGLISH, LIBRARIES)

@@ -370,14 +370,18 @@ def pretrain(
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Train a base checkpoint from rendered glyphs and lines, piece by piece."""
-    from crnnkit.dataset.fonts import TRAINING_FAMILIES, find_faces, of_families
+    from crnnkit.dataset.fonts import TRAINING_FAMILIES, find_faces, missing_families, of_families
     from crnnkit.dataset.synth import Renderer
     from crnnkit.finetuning.config import PretrainConfig
     from crnnkit.finetuning.pretrain import pretrain as run_piece
 
     values = locals()
     settings = {f.name: values[f.name] for f in fields_of(PretrainConfig) if f.name in values}
-    renderer = Renderer(of_families(find_faces(fonts or ()), TRAINING_FAMILIES))
+    faces = of_families(find_faces(fonts or ()), TRAINING_FAMILIES)
+    if missing := missing_families(faces, TRAINING_FAMILIES):
+        remedy = "Install what benchmarks/font_packages.txt lists."
+        print(f"Not installed, so not learnt: {', '.join(missing)}. {remedy}", file=sys.stderr)
+    renderer = Renderer(faces)
     run_piece(PretrainConfig(**settings), renderer, lambda report: print(report, flush=True))
 
 

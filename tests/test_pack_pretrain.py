@@ -55,13 +55,21 @@ def make_collection(path, *fonts):
     return path
 
 
-def test_weights_are_thinned_where_a_face_has_hanzi_and_useless_faces_are_left_out(tmp_path):
-    weights = (700, 100, 900, 400, 300)
-    hanzi = [make_font(tmp_path / f"h{w}.ttf", "Aa0的一", "cwTeX", w) for w in weights]
-    latin = [make_font(tmp_path / f"l{w}.ttf", "Aa0", "Tuffy", w) for w in weights]
-    neither = make_font(tmp_path / "neither.ttf", "→")
-    kept = [Path(face.path).stem for face in packing.thinned(find_faces([*hanzi, *latin, neither]))]
-    assert kept == ["h100", "h400", "h900", "l100", "l300", "l400", "l700", "l900"]
+def test_hanzi_travel_regular_and_bold_letters_in_all_weights_other_families_never(tmp_path):
+    weights = (700, 100, 900, 350, 300)
+    made = {
+        **{f"hanzi {w}": ("Aa0的一", "cwTeX Kai", w) for w in weights},
+        **{f"letters {w}": ("Aa0", "Tuffy", w) for w in weights},
+        "one weight": ("Aa0的一", "Hana Min A", 500),
+        "neither letters nor hanzi": ("→", "Tuffy", 400),
+        "does not fit": ("Aa0的一", "cwTeX Ming", 400),
+        "of the frozen sets": ("Aa0的一", "WenQuanYi Micro Hei", 400),
+    }
+    files = [make_font(tmp_path / f"{name}.ttf", *how) for name, how in made.items()]
+    kept = [Path(face.path).stem for face in packing.chosen(find_faces(files))]
+    assert sorted(kept) == sorted(
+        ["hanzi 350", "hanzi 700", "one weight", *(f"letters {w}" for w in weights)]
+    )
 
 
 def test_a_face_of_a_collection_becomes_a_file_with_the_vocabularys_glyphs(tmp_path):
@@ -92,7 +100,7 @@ def test_an_archive_that_is_too_large_is_not_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(packing, "MAX_MB", 0)
     folder = tmp_path / "folder"
     folder.mkdir()
-    with pytest.raises(DatasetError, match=r"pack\.tar\.xz: 0\.0 MB, may be 0\. Lower"):
+    with pytest.raises(DatasetError, match=r"pack\.tar\.xz: 0\.0 MB, may be 0\. Leave"):
         packing.pack(folder, tmp_path / "pack.tar.xz")
     assert list(tmp_path.iterdir()) == [folder]
 

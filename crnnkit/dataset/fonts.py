@@ -123,6 +123,12 @@ def of_families(faces: Iterable[Face], families: Sequence[str]) -> list[Face]:
     return [face for face in faces if face.family.replace(" ", "").startswith(prefixes)]
 
 
+def missing_families(faces: Iterable[Face], families: Sequence[str]) -> list[str]:
+    """Those of `families` that no face belongs to, in their order."""
+    names = [face.family.replace(" ", "") for face in faces]
+    return [f for f in families if not any(name.startswith(f) for name in names)]
+
+
 def group_of(face: Face) -> str:
     """Faces of one design share a group: the family prefix listed above, else the family name."""
     name = face.family.replace(" ", "")

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from crnnkit.dataset import fonts
-from crnnkit.dataset.fonts import Face, find_faces, group_of, of_families, rasterize
+from crnnkit.dataset.fonts import (
+    Face,
+    find_faces,
+    group_of,
+    missing_families,
+    of_families,
+    rasterize,
+)
 from crnnkit.errors import DatasetError
 
 
@@ -86,3 +93,10 @@ def test_families_are_found_whatever_their_spaces() -> None:
 def test_weights_and_widths_of_a_design_share_a_group() -> None:
     assert group_of(Face("a", 0, "Liberation Sans Narrow", "Bold")) == "LiberationSans"
     assert group_of(Face("a", 0, "Some Font", "Bold")) == "SomeFont"
+
+
+def test_families_that_are_not_installed_are_named():
+    faces = [Face("a.ttf", 0, "Noto Sans CJK SC", "Bold"), Face("b.ttf", 0, "cwTeXKai", "Regular")]
+    wanted = ("cwTeX", "NotoSansCJKSC", "Unifont", "Tuffy")
+    assert missing_families(faces, wanted) == ["Unifont", "Tuffy"]
+    assert missing_families([], ("Hack",)) == ["Hack"]
