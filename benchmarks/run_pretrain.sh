@@ -9,6 +9,6 @@ shift 2
 [ -e "$to" ] || cp "$from" "$to"
 export PYTHONPATH="$here:$here/libraries"
 # -P: the package beside this script, not one in the working directory
-exec python3 -P -u -c 'from crnnkit.cli import main; main()' pretrain --output "$to" \
+exec python3 -P -u -c 'from crnnkit.cli.app import main; main()' pretrain --output "$to" \
     --vocab-path "$here/vocab.txt" --fonts "$here/fonts" \
     --chinese-lexicon "$here/chinese.txt" --english-lexicon "$here/english.txt" "$@"

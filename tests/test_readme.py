@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from crnnkit.cli import app
+from crnnkit.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 READMES = {name: (ROOT / name).read_text("utf-8") for name in ["README.md", "README.zh-CN.md"]}

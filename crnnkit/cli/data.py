@@ -1,4 +1,4 @@
-"""The commands that concern data sets alone; `crnnkit.cli` gives them their names."""
+"""The commands that concern data sets alone."""
 
 import sys
 from pathlib import Path
@@ -11,8 +11,6 @@ from crnnkit.errors import ConfigError
 if TYPE_CHECKING:
     from crnnkit.dataset.repair import Repair
     from crnnkit.vocab import Vocab
-
-# As in crnnkit.cli, commands import their stage when they run.
 
 IndexFiles = Annotated[list[Path], typer.Argument(help="Index files, the training set's first.")]
 
@@ -181,3 +179,50 @@ def _print_difference(one: "Vocab", other: "Vocab", names: tuple[Path, Path]) ->
     shared = [[c for c in v.charset if c in one and c in other] for v in (one, other)]
     order = "in the same order" if shared[0] == shared[1] else "in another order"
     print(f"Shared: {len(shared[0])}, {order}")
+
+
+def synth(
+    out: Annotated[Path, typer.Option(help="Folder to make; it must not hold anything yet.")],
+    num_lines: Annotated[int, typer.Option("-n", "--n", "--num-lines", help="Lines to render.")],
+    lexicon: Annotated[
+        Path | None, typer.Option(help="Words, one per line, each with a count if you like.")
+    ] = None,
+    pattern: Annotated[
+        list[str] | None, typer.Option(help="e.g. 'GL-{year}-{n:03}-{A|B|C}'; repeatable.")
+    ] = None,
+    vocab_path: Annotated[
+        Path | None, typer.Option(help="Vocabulary whose characters occur at random, too.")
+    ] = None,
+    fonts: Annotated[
+        list[Path] | None, typer.Option(help="Font file or folder; default: the system's.")
+    ] = None,
+    look: Annotated[
+        list[str] | None, typer.Option(help="Only these looks; repeatable; default: all.")
+    ] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="Folder with some of your own crops to resemble.")
+    ] = None,
+    val_fraction: Annotated[float, typer.Option(help="Share of val.txt.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal data sets.")] = 0,
+) -> None:
+    """Render a labelled data set from a word list, number schemes and fonts."""
+    from crnnkit.dataset.synthesize import SynthConfig, synthesize
+
+    report = synthesize(
+        SynthConfig(
+            out=out,
+            num_lines=num_lines,
+            lexicon=lexicon,
+            patterns=tuple(pattern or ()),
+            vocab=vocab_path,
+            fonts=tuple(fonts or ()),
+            looks=tuple(look or ()),
+            like=like,
+            val_fraction=val_fraction,
+            seed=seed,
+        )
+    )
+    print(
+        f"Wrote {report.out}: {report.num_train} lines in train.txt, {report.num_val} in val.txt, "
+        f"drawn with {report.num_faces} faces"
+    )

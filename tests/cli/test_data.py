@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from crnnkit import cli
+from crnnkit.cli import app as cli
 from crnnkit.dataset.index import Line, read_index, write_index
 from crnnkit.preprocessing.images import write_image
 from crnnkit.vocab import Vocab

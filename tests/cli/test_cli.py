@@ -4,7 +4,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from crnnkit import cli
+from crnnkit.cli import app as cli
 from crnnkit.dataset.index import Line, write_index
 from crnnkit.finetuning import start
 from crnnkit.model.config import ModelConfig, Stage

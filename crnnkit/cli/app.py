@@ -1,0 +1,56 @@
+"""The command line: every stage as a command; names may be written with '-' or '_'.
+
+The modules beside this one hold the commands. Each imports its stage when it runs: the server
+must start where torch is not installed, and `crnnkit --help` should not wait for it.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from crnnkit import __version__
+from crnnkit.cli import data, reading, training, workbook
+from crnnkit.errors import CrnnKitError
+
+app = typer.Typer(
+    help="Adapt a CRNN text recogniser to your own domain.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"token_normalize_func": lambda name: name.replace("_", "-")},
+)
+app.command("import")(training.import_)
+for command in (
+    training.train,
+    reading.evaluate,
+    reading.export,
+    reading.recognize,
+    reading.serve,
+    workbook.pipeline,
+    data.doctor,
+    data.split,
+    data.convert,
+    data.vocab,
+    data.synth,
+    training.pretrain,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run a command; errors that the user can mend are one message and exit code 1."""
+    try:
+        app()
+    except CrnnKitError as error:
+        sys.exit(f"crnnkit: {error}")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """Adapt a CRNN text recogniser to your own domain."""
+    if show:
+        print(__version__)
+        raise typer.Exit

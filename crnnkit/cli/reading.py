@@ -1,0 +1,157 @@
+"""The commands that read with a model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from tqdm import tqdm
+
+from crnnkit.errors import ConfigError, VocabError
+
+if TYPE_CHECKING:
+    from crnnkit.model.constraints import Constraint
+    from crnnkit.serving.recognizer import Recognizer
+    from crnnkit.vocab import Vocab
+
+DEFAULT_MODEL = Path("checkpoints/serving.onnx")
+
+ModelPath = Annotated[Path, typer.Option(help="Model file: .onnx or .safetensors.")]
+NumThreads = Annotated[int, typer.Option(help="Threads; 0 = every core.", min=0)]
+OnlyPattern = Annotated[
+    str | None, typer.Option("--pattern", help="Regular expression that every line matches.")
+]
+OnlyLexicon = Annotated[
+    Path | None, typer.Option("--lexicon", help="File of the texts that may occur, one a line.")
+]
+OnlyChars = Annotated[str | None, typer.Option("--chars", help="The characters that may occur.")]
+
+
+def evaluate(
+    model_path: ModelPath,
+    test_data: Annotated[Path, typer.Option(help="Index file of the test lines.")],
+    vocab_path: Annotated[
+        Path | None, typer.Option(help="Checked against the model's own, if given.")
+    ] = None,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Folder for report.json, .md and .html.")
+    ] = None,
+    key_field: Annotated[
+        list[str] | None, typer.Option(help="name=pattern of what must be right; repeatable.")
+    ] = None,
+    max_cer: Annotated[float, typer.Option(help="Go-live bar of the CER.")] = 0.05,
+    pattern: OnlyPattern = None,
+    lexicon: OnlyLexicon = None,
+    chars: OnlyChars = None,
+    num_threads: NumThreads = 0,
+) -> None:
+    """Read labelled lines; print accuracy, CER, time and the go-live verdict."""
+    from crnnkit.dataset.index import read_index
+    from crnnkit.evaluation.pages import write_report
+    from crnnkit.evaluation.report import evaluate as read_and_compare
+    from crnnkit.evaluation.report import verdict
+
+    recognizer = _load(model_path, num_threads)
+    if vocab_path is not None:
+        _check_vocab(model_path, recognizer.vocab.charset, vocab_path)
+    constraint = _constraint(recognizer.vocab, pattern, lexicon, chars)
+    lines = read_index(test_data)
+    with tqdm(total=len(lines), unit="line", disable=None) as bar:
+
+        def show_progress(done: int, _total: int) -> None:
+            bar.update(done - bar.n)
+
+        fields = _key_fields(key_field or [])
+        report = read_and_compare(
+            recognizer, lines, key_fields=fields, constraint=constraint, progress=show_progress
+        )
+    decision = verdict(report, max_cer)
+    print(f"Accuracy (exact match): {report.score.exact_match:.1%}")
+    print(f"Average CER: {report.score.cer:.1%}")
+    print(f"Inference Time: {report.timing.ms_per_line:.1f} ms per image")
+    print(decision)
+    if output_dir is not None:
+        print(f"Report: {write_report(output_dir, report, decision=decision).html}")
+
+
+def _check_vocab(model_path: Path, charset: str, vocab_path: Path) -> None:
+    from crnnkit.vocab import Vocab
+
+    if Vocab.load(vocab_path).charset != charset:
+        raise VocabError(
+            f"{vocab_path}: not the vocabulary of {model_path}, which carries its own. "
+            "Leave --vocab-path out, or give the file the model was trained with."
+        )
+
+
+def _key_fields(texts: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    wrong = [text for text, pair in zip(texts, pairs, strict=True) if not all(pair)]
+    if wrong:
+        raise ConfigError(f"key field {wrong[0]!r}: write it as name=pattern.")
+    return {name: pattern for name, _, pattern in pairs}
+
+
+def export(
+    model_path: Annotated[Path, typer.Option(help="Checkpoint, .safetensors.")],
+    output: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    parity_data: Annotated[
+        Path | None, typer.Option(help="Index file whose lines both must read alike.")
+    ] = None,
+    num_threads: NumThreads = 0,
+) -> None:
+    """Export a checkpoint to ONNX; nothing is written unless both read the same."""
+    from crnnkit.dataset.index import read_index
+    from crnnkit.serving.export import export_onnx
+
+    images = [line.image for line in read_index(parity_data)] if parity_data else []
+    report = export_onnx(model_path, output, images, num_threads or None)
+    print(
+        f"Wrote {report.onnx_path}: logits differ by at most {report.max_logit_difference:.1g}, "
+        f"{report.num_lines} lines read alike"
+    )
+    if report.num_lines:
+        print(f"One line takes {report.torch_ms:.1f} ms in torch, {report.onnx_ms:.1f} ms in ONNX")
+
+
+def recognize(
+    images: Annotated[list[Path], typer.Argument(help="Pictures of pages or of single lines.")],
+    model_path: ModelPath = DEFAULT_MODEL,
+    pattern: OnlyPattern = None,
+    lexicon: OnlyLexicon = None,
+    chars: OnlyChars = None,
+    num_threads: NumThreads = 0,
+) -> None:
+    """Read pictures; print file, confidence and text of every line, separated by tabs."""
+    recognizer = _load(model_path, num_threads)
+    constraint = _constraint(recognizer.vocab, pattern, lexicon, chars)
+    for image in images:
+        for line in recognizer.read_page(image, constraint):
+            print(f"{image}\t{line.confidence:.3f}\t{line.text}")
+
+
+def serve(
+    model_path: Annotated[
+        Path, typer.Option("--model", "--model-path", help="Model file to serve.")
+    ] = DEFAULT_MODEL,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 5000,
+    threads: Annotated[int, typer.Option(help="Requests answered at once.", min=1)] = 4,
+) -> None:
+    """Serve the web page and POST /api/ocr."""
+    from crnnkit.serving.server import serve as run_server
+
+    run_server(model_path, host, port, threads)
+
+
+def _load(model_path: Path, num_threads: int) -> "Recognizer":
+    from crnnkit.serving.recognizer import Recognizer
+
+    return Recognizer.load(model_path, num_threads or None)
+
+
+def _constraint(
+    vocab: "Vocab", pattern: str | None, lexicon: Path | None, chars: str | None
+) -> "Constraint | None":
+    from crnnkit.model.constraints import constraint_of, read_lexicon
+
+    return constraint_of(vocab, pattern, None if lexicon is None else read_lexicon(lexicon), chars)

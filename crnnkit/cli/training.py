@@ -1,0 +1,144 @@
+"""The commands that make checkpoints."""
+
+import sys
+from dataclasses import fields as fields_of
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from crnnkit.finetuning.config import TrainConfig
+
+NumThreads = Annotated[int, typer.Option(help="Threads; 0 = every core.", min=0)]
+_TRAINING_BAR = "{l_bar}{bar}| {elapsed} < {remaining}"
+
+
+def train(
+    train_data: Annotated[Path, typer.Option(help="Index file of the training lines.")],
+    val_data: Annotated[Path, typer.Option(help="Index file that chooses the best epoch.")],
+    output_dir: Annotated[Path, typer.Option(help="Folder for checkpoints and history.")],
+    vocab_path: Annotated[
+        Path | None, typer.Option(help="Vocabulary; default: base's and data's characters.")
+    ] = None,
+    pretrained_ckpt: Annotated[
+        Path | None, typer.Option(help="Checkpoint to start from; default: random weights.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the data, at most.")] = 60,
+    minutes: Annotated[float, typer.Option(help="Wall-clock budget of training.")] = 10.0,
+    batch_size: Annotated[int, typer.Option(help="Lines per step.")] = 16,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
+    patience: Annotated[int, typer.Option(help="Epochs without gain that end it; 0: never.")] = 0,
+    general_data: Annotated[
+        Path | None, typer.Option(help="Folder of general lines, so that nothing is forgotten.")
+    ] = None,
+    general_share: Annotated[float, typer.Option(help="Their share of an epoch.")] = 0.25,
+    max_forgetting: Annotated[float, typer.Option(help="General CER may rise by so much.")] = 0.01,
+    distill: Annotated[float, typer.Option(help="Weight of staying near the base.")] = 0.0,
+    blend_base: Annotated[float, typer.Option(help="Share of the base's weights kept.")] = 0.0,
+    frozen_share: Annotated[float, typer.Option(help="Run's share with frozen convs.")] = 0.0,
+    conv_lr_share: Annotated[float, typer.Option(help="Convolutions' share of lr.")] = 1.0,
+    rare_repeat: Annotated[int, typer.Option(help="Show rare lines up to so often.")] = 1,
+    turn: Annotated[str, typer.Option(help="auto: find upside-down lines; never.")] = "auto",
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 1,
+    num_threads: NumThreads = 0,
+    enhance: Annotated[
+        list[str] | None, typer.Option(help="Enhancement step for every line; repeatable.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+) -> None:
+    """Train from nothing or from a checkpoint; leaves best.safetensors, best.onnx, history.csv."""
+    from crnnkit.finetuning.config import TrainConfig
+
+    values = locals()
+    settings = {f.name: values[f.name] for f in fields_of(TrainConfig) if f.name in values}
+    _train(TrainConfig(**settings | {"enhance": tuple(enhance or ())}))
+
+
+def _train(config: "TrainConfig") -> None:
+    """Train with a bar and a line per epoch, export, and say what came of it."""
+    from crnnkit.dataset.index import read_index
+    from crnnkit.finetuning.history import EpochResult
+    from crnnkit.finetuning.trainer import train as run_training
+    from crnnkit.serving.export import export_onnx
+
+    with tqdm(total=1.0, unit="run", bar_format=_TRAINING_BAR, disable=None) as bar:
+
+        def show_epoch(result: EpochResult) -> None:
+            tqdm.write(result.line(config.epochs), file=sys.stdout)
+            sys.stdout.flush()
+
+        def show_progress(share: float) -> None:
+            bar.update(share - bar.n)
+
+        result = run_training(config, show_epoch, show_progress)
+    for line in result.remarks():
+        print(line)
+    images = [line.image for line in read_index(config.val_data)]
+    onnx_path = config.output_dir / "best.onnx"
+    report = export_onnx(result.best_path, onnx_path, images, config.num_threads or None)
+    print(
+        f"Best epoch {result.best.epoch}: Val CER {result.best.val_cer:.2%}, "
+        f"exact match {result.best.val_exact:.1%}. Wrote {result.best_path}, {report.onnx_path}"
+    )
+
+
+def pretrain(
+    output: Annotated[Path, typer.Option(help="Checkpoint; continued where it exists.")],
+    chinese_lexicon: Annotated[Path, typer.Option(help="Chinese words with counts.")],
+    english_lexicon: Annotated[Path, typer.Option(help="English words.")],
+    minutes: Annotated[float, typer.Option(help="Wall-clock length of this piece.")],
+    vocab_path: Annotated[Path, typer.Option(help="Vocabulary to learn.")] = Path(
+        "vocab/zh_en.txt"
+    ),
+    fonts: Annotated[
+        list[Path] | None, typer.Option(help="Font file or folder; default: the system's.")
+    ] = None,
+    batch_columns: Annotated[int, typer.Option(help="Pixel columns of a batch of lines.")] = 8192,
+    line_lr: Annotated[float, typer.Option(help="Peak learning rate of the lines.")] = 1e-3,
+    cooldown: Annotated[float, typer.Option(help="Share of the piece with a falling rate.")] = 0.3,
+    ema_decay: Annotated[float, typer.Option(help="Of the average that is written.")] = 0.999,
+    num_threads: NumThreads = 0,
+    num_workers: Annotated[int, typer.Option(help="Rendering processes.", min=0)] = 1,
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+) -> None:
+    """Train a base checkpoint from rendered glyphs and lines, piece by piece."""
+    from crnnkit.dataset.fonts import TRAINING_FAMILIES, find_faces, missing_families, of_families
+    from crnnkit.dataset.synth import Renderer
+    from crnnkit.finetuning.config import PretrainConfig
+    from crnnkit.finetuning.pretrain import pretrain as run_piece
+
+    values = locals()
+    settings = {f.name: values[f.name] for f in fields_of(PretrainConfig) if f.name in values}
+    faces = of_families(find_faces(fonts or ()), TRAINING_FAMILIES)
+    if missing := missing_families(faces, TRAINING_FAMILIES):
+        remedy = "Install what benchmarks/font_packages.txt lists."
+        print(f"Not installed, so not learnt: {', '.join(missing)}. {remedy}", file=sys.stderr)
+    renderer = Renderer(faces)
+    run_piece(PretrainConfig(**settings), renderer, lambda report: print(report, flush=True))
+
+
+def import_(
+    weights: Annotated[Path, typer.Argument(help="File of weights saved by torch: .pt, .pth.")],
+    vocab: Annotated[Path, typer.Option("--vocab", "--vocab-path", help="Its vocabulary file.")],
+    output: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    width: Annotated[
+        int | None,
+        typer.Option(
+            help="crnn.pytorch alone: lines are stretched to it; 0 = kept aspect; default 100.",
+            min=0,
+        ),
+    ] = None,
+) -> None:
+    """Make a checkpoint of ModelScope's CRNN or of crnn.pytorch (meijieru)."""
+    from crnnkit.model.checkpoint import save_checkpoint
+    from crnnkit.model.foreign import import_checkpoint
+
+    imported = import_checkpoint(weights, vocab, width)
+    save_checkpoint(output, imported.checkpoint)
+    print(imported)
+    print(f"Wrote {output}")
