@@ -142,6 +142,9 @@ class PretrainConfig:
     short_lines: int = 60_000
     """Lines over which the longest text grows from 4 characters to `max_characters`."""
     max_characters: int = 24
+    turned_share: float = 0.06
+    """Share of the lines that stand upside down and have to be read as nothing: a reader that
+    finds nothing can turn the line, one that finds something there cannot know."""
     glyph_batch: int = 256
     batch_columns: int = 8192
     """Pixel columns of a batch of lines: 32 lines of width 256."""
@@ -171,7 +174,7 @@ class PretrainConfig:
             asdict(self),
             positive=("minutes", "framed_lines", "glyph_batch", "batch_columns", "warmup_steps"),
             not_negative=("glyph_lr", "line_lr", "num_threads", "num_workers"),
-            shares=("cooldown", "ema_decay"),
+            shares=("cooldown", "ema_decay", "turned_share"),
         )
         faults += _choice_faults("precision", self.precision, PRECISIONS[1:])
         if faults:
