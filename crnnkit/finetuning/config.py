@@ -40,8 +40,9 @@ class TrainConfig:
     """Epochs without a better one after which the run ends; 0 = never."""
     batch_size: int = 16
     """Lines per optimiser step."""
-    lr: float = 2e-3
-    """Peak learning rate of AdamW; warmed up, then a cosine down to 1 % of it."""
+    lr: float | None = None
+    """Peak learning rate of AdamW; warmed up, then a cosine down to 1 % of it. None: 2e-3 from
+    random weights, 7e-4 from a checkpoint."""
     warmup: float = 0.05
     """Share of the run during which the learning rate rises from 0."""
     conv_lr_share: float = 1.0
@@ -76,8 +77,13 @@ class TrainConfig:
     """Of weights, order and augmentation."""
     num_threads: int = 0
     """Threads of torch; 0 = one or all cores, whichever is faster at the start."""
-    augment: bool = True
-    """Vary the training pictures (dataset.augment)."""
+    varied_share: float | None = None
+    """Share of the training pictures that are varied (dataset.augment); general lines never are.
+    None: all from random weights, 0.4 from a checkpoint, which has seen variation before and
+    forgets less of the general by pictures as they are."""
+    nothing_share: float = 0.06
+    """Where training lines were found upside down: so many more lines an epoch stand upside down
+    and have to be read as nothing, which is how a reader can tell."""
     enhance: tuple[str, ...] = ()
     """Steps of `preprocessing.enhance` for every line; stored in the checkpoint."""
     precision: str = "auto"
@@ -99,13 +105,30 @@ class TrainConfig:
                 *("lr", "conv_lr_share", "weight_decay", "num_threads", "patience", "distill"),
                 "max_forgetting",
             ),
-            shares=("warmup", "frozen_share", "average_decay", "general_share", "blend_base"),
+            shares=(
+                *("warmup", "frozen_share", "average_decay", "general_share", "blend_base"),
+                "nothing_share",
+            ),
         )
+        if self.varied_share is not None and not 0 <= self.varied_share <= 1:
+            faults.append(f"varied_share is {self.varied_share}, must be ≥ 0, ≤ 1")
         faults += _choice_faults("precision", self.precision, PRECISIONS)
         faults += _choice_faults("turn", self.turn, TURNS)
         faults += self._faults_of_what_is_missing()
         if faults:
             raise ConfigError("training settings: " + "; ".join(faults))
+
+    @property
+    def peak_lr(self) -> float:
+        """`lr`, or what suits the start."""
+        return self.lr if self.lr is not None else 7e-4 if self.pretrained_ckpt else 2e-3
+
+    @property
+    def share_varied(self) -> float:
+        """`varied_share`, or what suits the start."""
+        if self.varied_share is not None:
+            return self.varied_share
+        return 0.4 if self.pretrained_ckpt else 1.0
 
     def _faults_of_what_is_missing(self) -> list[str]:
         faults = []
@@ -189,7 +212,7 @@ def _range_faults(
 ) -> list[str]:
     return [
         *(f"{n} is {values[n]}, must be > 0" for n in positive if values[n] <= 0),
-        *(f"{n} is {values[n]}, must be ≥ 0" for n in not_negative if values[n] < 0),
+        *(f"{n} is {values[n]}, must be ≥ 0" for n in not_negative if (values[n] or 0) < 0),
         *(f"{n} is {values[n]}, must be ≥ 0, < 1" for n in shares if not 0 <= values[n] < 1),
     ]
 

@@ -21,7 +21,7 @@ class Pass:
     def __init__(self, vocab: Vocab) -> None:
         self.vocab = vocab
         self.loss_of: dict[Line, float] = {}
-        self.confidence_of: dict[Line, float] = {}
+        self.uprightness_of: dict[Line, float] = {}
         """Only where lines were read, not trained on."""
         self.total_loss = 0.0
         self.references: list[str] = []
@@ -63,7 +63,7 @@ def read_lines(
     """Read lines as the finished checkpoint would.
 
     Args:
-        turned: the same lines by 180°, for those read with less confidence than `turn_below`.
+        turned: the same lines by 180°, for those whose uprightness is less than `turn_below`.
     """
     done = Pass(vocab)
     other = dict(zip((item.line for item in lines), turned, strict=False))
@@ -71,9 +71,9 @@ def read_lines(
         logits, losses = forward(batch)
         readings = [greedy_decode(row) for row in logits.float().cpu().numpy()]
         for number, line in enumerate(batch.lines):
-            if line in other and readings[number].confidence < turn_below:
+            if line in other and readings[number].uprightness < turn_below:
                 readings[number] = _surer(forward, readings[number], other[line])
-            done.confidence_of[line] = readings[number].confidence
+            done.uprightness_of[line] = readings[number].uprightness
         done.add(batch, losses, [reading.ids for reading in readings])
     return done
 
@@ -81,4 +81,4 @@ def read_lines(
 def _surer(forward: Forward, reading: Decoded, turned: LoadedLine) -> Decoded:
     logits, _ = forward(next(batches([turned], 1)))
     other = greedy_decode(logits[0].float().cpu().numpy())
-    return max(reading, other, key=lambda decoded: decoded.confidence)
+    return max(reading, other, key=lambda decoded: decoded.uprightness)

@@ -44,8 +44,6 @@ from crnnkit.model.decode import collapse
 TURN_EPOCHS = (3, 8)
 """Epochs after which the training lines are turned upright by what the network has learnt; a
 pretrained one can tell before the first."""
-TURN_SHARE = 0.01
-"""Where more of the training lines than this were upside down, so will be others."""
 TURN_BELOW = 0.95
 """Confidence under which such a checkpoint reads a line both ways."""
 
@@ -147,7 +145,7 @@ class _Run:
             self.model, multi_avg_fn=moving_average(config.average_decay), use_buffers=True
         )
         self.optimizer = make_optimizer(
-            self.model, config.lr, config.weight_decay, config.conv_lr_share
+            self.model, config.peak_lr, config.weight_decay, config.conv_lr_share
         )
         self.history: list[EpochResult] = []
         self.best_path = config.output_dir / "best.safetensors"
@@ -155,8 +153,7 @@ class _Run:
         self.state_path = config.output_dir / "resume.safetensors"
         self.general_lines = frozenset(item.line for item in material.general_train)
         self.general_cer_before: float | None = None
-        self.epoch_size = len(self._epoch_lines(1))
-        self.lines_seen = 0
+        self.epoch_done = 0.0  # share of the epoch that is not in the history yet
         self.dtype = torch.float32
         self.started = time.perf_counter()
 
@@ -184,8 +181,9 @@ class _Run:
     @property
     def progress(self) -> float:
         """Share of the run that is done: of its epochs or of its minutes, whichever is more."""
-        epochs_done = self.lines_seen / (self.epoch_size * self.config.epochs)
-        return min(1.0, max(epochs_done, self.seconds / (60 * self.config.minutes)))
+        epochs_done = len(self.history) + self.epoch_done
+        time_done = self.seconds / (60 * self.config.minutes)
+        return min(1.0, max(epochs_done / self.config.epochs, time_done))
 
     @property
     def is_over(self) -> bool:
@@ -204,22 +202,19 @@ class _Run:
     def best(self) -> EpochResult:
         return best_epoch(self.history, self.general_limit)
 
-    def _epoch_lines(self, epoch: int) -> list[LoadedLine]:
-        return epoch_lines(self.config, self.material, (self.config.seed, epoch))
-
     def train_epoch(self, on_batch: Callable[[float], None] | None) -> EpochResult:
         """One pass over the training lines, cut short where the minutes end; then validate."""
         epoch = len(self.history) + 1
         config, sums, began = self.config, Pass(self.info.vocab), time.perf_counter()
         torch.manual_seed(config.seed * 100_003 + epoch)  # dropout's draws: see resume.py
         self.model.train()
-        lines = self._epoch_lines(epoch)
-        for batch in batches(lines, config.batch_size, (config.seed, epoch), config.augment):
+        lines = epoch_lines(config, self.material, (config.seed, epoch))
+        for batch in batches(lines, config.batch_size, (config.seed, epoch), config.share_varied):
             losses, logits = self._step(batch)
             # numpy's argmax is several times as fast as torch's
             best_ids = logits.float().cpu().numpy().argmax(2)
             sums.add(batch, losses, [collapse(ids) for ids in best_ids.tolist()])
-            self.lines_seen += len(batch.lines)
+            self.epoch_done = sums.num_lines / len(lines)
             if on_batch is not None:
                 on_batch(self.progress)
             if self.progress >= 1:
@@ -259,7 +254,7 @@ class _Run:
             )
         # a small batch at the end of a width bucket takes a small step
         share = len(batch.lines) / self.config.batch_size
-        loss = share * losses.sum() / batch.target_lengths.sum()
+        loss = share * losses.sum() / batch.target_lengths.sum().clamp(min=1)
         if self.config.distill:
             loss = loss + share * self.config.distill * self._divergence(batch, logits)
         self.optimizer.zero_grad(set_to_none=True)
@@ -273,7 +268,7 @@ class _Run:
         is_frozen = self.progress < self.config.frozen_share
         for group in self.optimizer.param_groups:
             share = 0.0 if is_frozen and group["is_conv"] else group["lr_share"]
-            group["lr"] = self.config.lr * share * lr_share(self.progress, self.config.warmup)
+            group["lr"] = self.config.peak_lr * share * lr_share(self.progress, self.config.warmup)
 
     def _forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         device = self.config.device
@@ -308,8 +303,8 @@ class _Run:
             self._read(network, self.material.train),
             self._read(network, self.material.train_turned),
         )
-        are_some = self.material.num_turned > TURN_SHARE * len(self.material.train)
-        line = replace(self.info.line, turn_below=TURN_BELOW if are_some else 0.0)
+        turn_below = TURN_BELOW if self.material.has_turned else 0.0
+        line = replace(self.info.line, turn_below=turn_below)
         self.info = replace(self.info, line=line)
 
     def _read(
@@ -343,6 +338,7 @@ class _Run:
     def save(self, result: EpochResult) -> None:
         """Write last, best where it is, the history, and at the end the state that names them."""
         self.history.append(result)
+        self.epoch_done = 0.0
         metrics = {
             n: float(v) for n, v in asdict(result).items() if n != "seconds" and v is not None
         }
@@ -357,7 +353,6 @@ class _Run:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"average.{n}": value for n, value in self.average.state_dict().items()}
         facts = {
-            "lines_seen": self.lines_seen,
             "seconds": self.seconds,
             "precision": str(self.dtype).removeprefix("torch."),
             "num_threads": torch.get_num_threads(),
@@ -374,7 +369,6 @@ class _Run:
         for model, prefix in ((self.model, "model."), (self.average, "average.")):
             model.load_state_dict(_part(state.tensors, prefix))
         unpack_optimizer(self.optimizer, state.tensors)
-        self.lines_seen = facts["lines_seen"]
         self.general_cer_before = facts["general_cer_before"]
         self.material = self.material.with_turned(facts["turned"])
         self.info = replace(self.info, line=replace(self.info.line, turn_below=facts["turn_below"]))

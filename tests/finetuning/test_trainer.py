@@ -49,7 +49,7 @@ def test_a_few_lines_are_learnt_by_heart(config, make_line):
         write_image(folder / f"{number}.png", make_line(text))
         lines.append(Line(folder / f"{number}.png", text, number))
     write_index(config.train_data, lines)
-    settings = {"epochs": 120, "lr": 1e-2, "augment": False, "warmup": 0.1}
+    settings = {"epochs": 120, "lr": 1e-2, "varied_share": 0.0, "warmup": 0.1}
     result = train(replace(config, val_data=config.train_data, **settings))
     assert result.history[0].val_cer > 0.5
     assert result.best.val_cer == 0
@@ -148,7 +148,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(config, tmp_path):
 
 def test_a_run_is_not_resumed_with_other_settings(config):
     train(config)
-    with pytest.raises(ConfigError, match=r"lr was 0.002, is 0.1"):
+    with pytest.raises(ConfigError, match=r"lr was None, is 0.1"):
         train(replace(config, resume=True, lr=0.1))
 
 
@@ -229,7 +229,7 @@ def test_upside_down_lines_are_found_and_turned(config, tmp_path, make_line):
         tmp_path / "mixed",
         [(text, make_line(text)) for text in texts] + [("245", half_turn(make_line("245")))],
     )
-    learning = {"epochs": 100, "lr": 1e-2, "augment": False}
+    learning = {"epochs": 100, "lr": 1e-2, "varied_share": 0.0}
     base = train(replace(config, train_data=upright, val_data=upright, **learning))
     assert base.num_turned == 0
     settings = {"train_data": mixed, "val_data": mixed, "pretrained_ckpt": base.best_path, "lr": 0}
