@@ -14,7 +14,13 @@ from crnnkit.dataset.index import read_index
 from crnnkit.dataset.lines import Batch, LoadedLine, batches
 from crnnkit.errors import CrnnKitError
 from crnnkit.finetuning.config import TrainConfig
-from crnnkit.finetuning.history import EpochResult, best_epoch, remembers, write_history
+from crnnkit.finetuning.history import (
+    EpochResult,
+    best_epoch,
+    epochs_without_gain,
+    remembers,
+    write_history,
+)
 from crnnkit.finetuning.material import Material, epoch_lines, load_material
 from crnnkit.finetuning.optimizer import (
     frozen_copy,
@@ -189,8 +195,7 @@ class _Run:
     def is_over(self) -> bool:
         """Whether nothing is left to do, or nothing better has come for `patience` epochs."""
         patience = self.config.patience
-        waited = len(self.history) - self.best.epoch if self.history else 0
-        return self.progress >= 1 or (patience > 0 and waited >= patience)
+        return self.progress >= 1 or 0 < patience <= epochs_without_gain(self.history)
 
     @property
     def general_limit(self) -> float | None:
@@ -200,7 +205,8 @@ class _Run:
 
     @property
     def best(self) -> EpochResult:
-        return best_epoch(self.history, self.general_limit)
+        num_characters = sum(len(item.target_ids) for item in self.material.val)
+        return best_epoch(self.history, self.general_limit, num_characters)
 
     def train_epoch(self, on_batch: Callable[[float], None] | None) -> EpochResult:
         """One pass over the training lines, cut short where the minutes end; then validate."""
