@@ -81,6 +81,9 @@ class TrainConfig:
     """Share of the training pictures that are varied (dataset.augment); general lines never are.
     None: all from random weights, 0.4 from a checkpoint, which has seen variation before and
     forgets less of the general by pictures as they are."""
+    drawn_classes: int = 1000
+    """Of a vocabulary more than twice as large, a step looks at the characters of the training
+    texts, those of its batch, and so many others. 0 = always at all."""
     nothing_share: float = 0.06
     """Where training lines were found upside down: so many more lines an epoch stand upside down
     and have to be read as nothing, which is how a reader can tell."""
@@ -103,7 +106,7 @@ class TrainConfig:
             ),
             not_negative=(
                 *("lr", "conv_lr_share", "weight_decay", "num_threads", "patience", "distill"),
-                "max_forgetting",
+                *("max_forgetting", "drawn_classes"),
             ),
             shares=(
                 *("warmup", "frozen_share", "average_decay", "general_share", "blend_base"),

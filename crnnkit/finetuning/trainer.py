@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, replace
+from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -29,6 +31,7 @@ from crnnkit.finetuning.optimizer import (
     moving_average,
 )
 from crnnkit.finetuning.reading import Pass, read_lines
+from crnnkit.finetuning.result import TrainResult
 from crnnkit.finetuning.resume import (
     RunState,
     load_state,
@@ -36,11 +39,11 @@ from crnnkit.finetuning.resume import (
     save_state,
     unpack_optimizer,
 )
+from crnnkit.finetuning.sampling import ClassSample, sample_classes
 from crnnkit.finetuning.speed import autocast, faster_precision, faster_threads, keep_freed_memory
 from crnnkit.finetuning.start import starting_point
 from crnnkit.model.checkpoint import (
     Checkpoint,
-    VocabChange,
     save_checkpoint,
 )
 from crnnkit.model.crnn import CRNN, ClassicCRNN
@@ -52,44 +55,6 @@ TURN_EPOCHS = (3, 8)
 pretrained one can tell before the first."""
 TURN_BELOW = 0.95
 """Confidence under which such a checkpoint reads a line both ways."""
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run leaves behind."""
-
-    best_path: Path
-    last_path: Path
-    best: EpochResult
-    history: tuple[EpochResult, ...]
-    vocab_change: VocabChange | None
-    """None when training began from random weights."""
-    general_cer_before: float | None
-    """General CER of the network that training began from; None without general lines."""
-    num_turned: int
-    """Training lines that were found upside down."""
-    remembers: bool
-    """Whether the best epoch kept general reading within `max_forgetting`."""
-
-    def remarks(self) -> list[str]:
-        """What a user should know of the run, a sentence each."""
-        lines = [str(self.vocab_change)] if self.vocab_change else []
-        if self.num_turned:
-            lines.append(f"{self.num_turned} training lines are upside down and were turned")
-        if self.general_cer_before is not None and self.best.general_cer is not None:
-            lines.append(
-                f"general reading: CER {self.general_cer_before:.2%} before, "
-                f"{self.best.general_cer:.2%} after"
-                + (
-                    ""
-                    if self.remembers
-                    else ". It was forgotten more than max_forgetting allows: "
-                    "lower lr, or raise general_share"
-                )
-            )
-        elif self.vocab_change:
-            lines.append("general reading was not protected: give a folder of general lines")
-        return lines
 
 
 def train(
@@ -159,6 +124,8 @@ class _Run:
         self.state_path = config.output_dir / "resume.safetensors"
         self.general_lines = frozenset(item.line for item in material.general_train)
         self.general_cer_before: float | None = None
+        ids = (i for item in material.train for i in item.target_ids)
+        self.own_classes = torch.tensor(sorted(set(ids)))
         self.epoch_done = 0.0  # share of the epoch that is not in the history yet
         self.dtype = torch.float32
         self.started = time.perf_counter()
@@ -215,10 +182,9 @@ class _Run:
         torch.manual_seed(config.seed * 100_003 + epoch)  # dropout's draws: see resume.py
         self.model.train()
         lines = epoch_lines(config, self.material, (config.seed, epoch))
+        rng = np.random.default_rng((config.seed, epoch, 1))
         for batch in batches(lines, config.batch_size, (config.seed, epoch), config.share_varied):
-            losses, logits = self._step(batch)
-            # numpy's argmax is several times as fast as torch's
-            best_ids = logits.float().cpu().numpy().argmax(2)
+            losses, best_ids = self._step(batch, rng)
             sums.add(batch, losses, [collapse(ids) for ids in best_ids.tolist()])
             self.epoch_done = sums.num_lines / len(lines)
             if on_batch is not None:
@@ -244,10 +210,11 @@ class _Run:
             general_cer=self._read(network, general).score.cer if general else None,
         )
 
-    def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """One optimiser step; returns losses (B,) and logits (B, T, V)."""
+    def _step(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, NDArray[np.intp]]:
+        """One optimiser step; returns losses (B,) and the best class of every step (B, T)."""
         self._set_learning_rates()
-        logits, losses = self._forward(self.model, batch)
+        classes = self._classes(batch, rng)
+        logits, losses = self._forward(self.model, batch, classes)
         if not torch.isfinite(losses).all():
             bad = [
                 str(line.image)
@@ -262,13 +229,22 @@ class _Run:
         share = len(batch.lines) / self.config.batch_size
         loss = share * losses.sum() / batch.target_lengths.sum().clamp(min=1)
         if self.config.distill:
-            loss = loss + share * self.config.distill * self._divergence(batch, logits)
+            loss = loss + share * self.config.distill * self._divergence(batch, logits, classes)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()
         self.average.update_parameters(self.model)
-        return losses.detach(), logits.detach()
+        # numpy's argmax is several times as fast as torch's
+        best = logits.detach().float().cpu().numpy().argmax(2)
+        return losses.detach(), best if classes is None else classes.ids.numpy()[best]
+
+    def _classes(self, batch: Batch, rng: np.random.Generator) -> ClassSample | None:
+        """What this step looks at of the vocabulary; None: all of it."""
+        if not self.config.drawn_classes or not isinstance(self.model, CRNN):
+            return None
+        kept = torch.cat([self.own_classes, batch.target_ids.flatten()])
+        return sample_classes(kept, self.model.vocab_size, self.config.drawn_classes, rng)
 
     def _set_learning_rates(self) -> None:
         is_frozen = self.progress < self.config.frozen_share
@@ -276,23 +252,34 @@ class _Run:
             share = 0.0 if is_frozen and group["is_conv"] else group["lr_share"]
             group["lr"] = self.config.peak_lr * share * lr_share(self.progress, self.config.warmup)
 
-    def _forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _forward(
+        self, model: nn.Module, batch: Batch, classes: ClassSample | None = None
+    ) -> tuple[Tensor, Tensor]:
         device = self.config.device
         images = batch.images.to(device, memory_format=torch.channels_last)
-        with autocast(device, self.dtype):
-            logits = model(images)
-        losses = ctc_loss(logits, batch.target_ids.to(device), batch.target_lengths.to(device))
+        target_ids = batch.target_ids if classes is None else classes.compact(batch.target_ids)
+        logits = self._logits(model, images, classes)
+        losses = ctc_loss(logits, target_ids.to(device), batch.target_lengths.to(device))
         return logits, losses
 
-    def _divergence(self, batch: Batch, logits: Tensor) -> Tensor:
+    def _logits(self, model: nn.Module, images: Tensor, classes: ClassSample | None) -> Tensor:
+        device = self.config.device
+        with autocast(device, self.dtype):
+            if classes is None:
+                return cast(Tensor, model(images))
+            logits = model(images, classes.ids.to(device))
+        return cast(Tensor, logits + classes.log_weights.to(device))
+
+    def _divergence(self, batch: Batch, logits: Tensor, classes: ClassSample | None) -> Tensor:
         """Kullback-Leibler divergence from the starting network's output on general lines, nats
         per time step (Li and Hoiem 2016, "Learning without Forgetting")."""
         general = torch.tensor([line in self.general_lines for line in batch.lines])
         if not general.any():
             return logits.new_zeros(())
         assert self.start is not None, "the configuration asks for both or neither"
-        with torch.no_grad(), autocast(self.config.device, self.dtype):
-            wanted = self.start(batch.images[general].to(self.config.device))
+        with torch.no_grad():
+            images = batch.images[general].to(self.config.device)
+            wanted = self._logits(self.start, images, classes)
         return F.kl_div(
             logits[general].log_softmax(2, dtype=torch.float32).flatten(0, 1),
             wanted.log_softmax(2, dtype=torch.float32).flatten(0, 1),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
@@ -160,7 +161,7 @@ class CheckpointInfo:
     """Name of the normalisation that its texts went through: `crnnkit.vocab.normalize_text`."""
     format_version: int = FORMAT_VERSION
 
-    @property
+    @cached_property
     def vocab(self) -> Vocab:
         """The vocabulary whose order the head's rows follow."""
         return Vocab(self.charset)
