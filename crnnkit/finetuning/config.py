@@ -42,7 +42,7 @@ class TrainConfig:
     """Lines per optimiser step."""
     lr: float | None = None
     """Peak learning rate of AdamW; warmed up, then a cosine down to 1 % of it. None: 2e-3 from
-    random weights, 7e-4 from a checkpoint."""
+    random weights, 3e-4 from a checkpoint, which a higher rate would make forget."""
     warmup: float = 0.05
     """Share of the run during which the learning rate rises from 0."""
     conv_lr_share: float = 1.0
@@ -56,7 +56,7 @@ class TrainConfig:
     average_decay: float = 0.998
     """Of the moving average of the weights, per step: the averaged network is what is validated
     and kept. 0 = the weights of the last step."""
-    rare_repeat: int = 1
+    rare_repeat: int = 3
     """Lines with the rarest characters are shown up to so many times an epoch."""
     general_data: Path | None = None
     """Folder whose train.txt is trained along, so that general reading is not forgotten, and
@@ -79,8 +79,7 @@ class TrainConfig:
     """Threads of torch; 0 = one or all cores, whichever is faster at the start."""
     varied_share: float | None = None
     """Share of the training pictures that are varied (dataset.augment); general lines never are.
-    None: all from random weights, 0.4 from a checkpoint, which has seen variation before and
-    forgets less of the general by pictures as they are."""
+    None: all from random weights, 0.7 from a checkpoint, which has seen variation before."""
     drawn_classes: int = 1000
     """Of a vocabulary more than twice as large, a step looks at the characters of the training
     texts, those of its batch, and so many others. 0 = always at all."""
@@ -124,14 +123,14 @@ class TrainConfig:
     @property
     def peak_lr(self) -> float:
         """`lr`, or what suits the start."""
-        return self.lr if self.lr is not None else 7e-4 if self.pretrained_ckpt else 2e-3
+        return self.lr if self.lr is not None else 3e-4 if self.pretrained_ckpt else 2e-3
 
     @property
     def share_varied(self) -> float:
         """`varied_share`, or what suits the start."""
         if self.varied_share is not None:
             return self.varied_share
-        return 0.4 if self.pretrained_ckpt else 1.0
+        return 0.7 if self.pretrained_ckpt else 1.0
 
     def _faults_of_what_is_missing(self) -> list[str]:
         faults = []
