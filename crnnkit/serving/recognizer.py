@@ -1,11 +1,10 @@
 """Read text lines and pages with a trained model; torch is needed for .safetensors alone."""
 
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import onnxruntime
@@ -25,6 +24,13 @@ from crnnkit.preprocessing.tensors import (
     line_to_array,
     line_width,
 )
+from crnnkit.serving.threads import usable_cores
+
+if TYPE_CHECKING:
+    from crnnkit.model.checkpoint import Checkpoint
+
+LOOK_AHEAD = 256
+"""Lines taken from a stream before the oldest of them must have been read."""
 
 # What onnxruntime raises on files that are cut off, altered or of another kind.
 _ONNX_ERRORS = (
@@ -94,8 +100,9 @@ class Recognizer:
 
         Args:
             path: the model file.
-            num_threads: threads for one batch. None takes every core this process may use,
-                and leaves torch as it is: torch has one number for the whole process.
+            num_threads: threads for one batch. None takes every core this process may use (a
+                container's quota counts), and leaves torch as it is: torch has one number for
+                the whole process.
 
         Raises:
             CheckpointError: if the file is missing, damaged, or no model of crnnkit.
@@ -104,7 +111,7 @@ class Recognizer:
         if num_threads is not None and num_threads < 1:
             raise ConfigError(f"num_threads is {num_threads}; it must be at least 1.")
         if path.suffix == ".onnx":
-            return cls(*_load_onnx(path, num_threads or _usable_cores()), name=path.name)
+            return cls(*_load_onnx(path, num_threads or usable_cores()), name=path.name)
         if path.suffix == ".safetensors":
             return cls(*_load_torch(path, num_threads), name=path.name)
         if path.suffix in (".pth", ".pt", ".ckpt", ".bin"):
@@ -123,10 +130,20 @@ class Recognizer:
         batch_size: int = 32,
         constraint: Constraint | None = None,
     ) -> list[LineReading]:
-        """Read pictures of one line each, in the order given.
+        """Read pictures of one line each, in the order given; see `stream_lines`."""
+        return list(self.stream_lines(sources, batch_size, constraint))
+
+    def stream_lines(
+        self,
+        sources: Iterable[ImageSource],
+        batch_size: int = 32,
+        constraint: Constraint | None = None,
+    ) -> Iterator[LineReading]:
+        """Read pictures of one line each while they come, and give the readings in their order.
 
         Only lines of equal padded width share a batch, so a reading never depends on the
-        others. At most `batch_size` lines of each width are held at a time.
+        others. A line waits for at most `batch_size` lines of its width and for at most
+        `LOOK_AHEAD` lines in all, so the sources need not end.
 
         Args:
             constraint: which texts may come out. A line too short for any of them reads as
@@ -143,19 +160,29 @@ class Recognizer:
                 f"constraint: made for another vocabulary than that of {self.name}. "
                 "Make it with recognizer.vocab."
             )
-        buckets: dict[int, list[_Waiting]] = defaultdict(list)
+        return self._in_order(sources, batch_size, constraint)
+
+    def _in_order(
+        self, sources: Iterable[ImageSource], batch_size: int, constraint: Constraint | None
+    ) -> Iterator[LineReading]:
+        buckets: dict[int, list[_Waiting]] = defaultdict(list)  # the oldest line's stands first
         readings: dict[int, LineReading] = {}
+        given = 0
         for index, source in enumerate(sources):
             image = read_image(source)
             line = line_to_array(image, self.line_config)
-            bucket = buckets[line.shape[2]]
-            bucket.append(_Waiting(index, image, line))
-            if len(bucket) == batch_size:
-                readings |= self._read_bucket(bucket, constraint)
-                bucket.clear()
+            width = line.shape[2]
+            buckets[width].append(_Waiting(index, image, line))
+            if len(buckets[width]) == batch_size:
+                readings |= self._read_bucket(buckets.pop(width), constraint)
+            if index - given == LOOK_AHEAD and given not in readings:
+                readings |= self._read_bucket(buckets.pop(next(iter(buckets))), constraint)
+            while given in readings:
+                yield readings.pop(given)
+                given += 1
         for bucket in buckets.values():
             readings |= self._read_bucket(bucket, constraint)
-        return [readings[index] for index in range(len(readings))]
+        yield from (readings[index] for index in sorted(readings))
 
     def read_page(
         self, source: ImageSource, constraint: Constraint | None = None
@@ -173,8 +200,6 @@ class Recognizer:
     def _read_bucket(
         self, bucket: Sequence["_Waiting"], constraint: Constraint | None
     ) -> dict[int, LineReading]:
-        if not bucket:
-            return {}
         logits = self.logits(np.stack([waiting.line for waiting in bucket]))
         readings = {}
         for waiting, line_logits in zip(bucket, logits, strict=True):
@@ -203,12 +228,6 @@ class Recognizer:
             char_confidences=decoded.char_confidences,
             spans=decoded.spans,
         )
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _load_onnx(path: Path, num_threads: int) -> tuple[Network, CheckpointInfo]:
@@ -291,10 +310,16 @@ def _load_torch(path: Path, num_threads: int | None) -> tuple[Network, Checkpoin
     if num_threads is not None:
         torch.set_num_threads(num_threads)
     checkpoint = load_checkpoint(path)
+    return torch_network(checkpoint), checkpoint.info
+
+
+def torch_network(checkpoint: "Checkpoint") -> Network:
+    """A checkpoint's network, run by torch."""
+    import torch
 
     def network(images: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
             logits: NDArray[np.float32] = checkpoint.model(torch.from_numpy(images)).numpy()
         return logits
 
-    return network, checkpoint.info
+    return network
