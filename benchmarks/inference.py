@@ -121,17 +121,20 @@ def _children_seconds(call: Callable[[], list[str]]) -> tuple[list[str], float]:
     return texts, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-# Prints: seconds of the imports, of loading the model, and MiB that the process ever held.
+# Prints: CPU seconds of the imports, of loading the model, and MiB that the process ever held;
+# not getrusage's figure, which begins with the parent's.
 PROCESS = """
-import resource, sys, time
+import sys, time
+from pathlib import Path
 began = time.process_time()
 from crnnkit.serving.recognizer import Recognizer
 imported = time.process_time()
 recognizer = Recognizer.load(sys.argv[1], num_threads=1)
 loaded = time.process_time()
 recognizer.read_lines(sys.argv[2:])
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(f"{imported - began:.2f} | {loaded - imported:.2f} | {peak:.0f}")
+status = Path("/proc/self/status").read_text().splitlines()
+peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+print(f"{imported - began:.2f} | {loaded - imported:.2f} | {peak / 1024:.0f}")
 """
 
 

@@ -66,16 +66,24 @@ def profile(path: str) -> list[Operator]:
         options = _one_thread()
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
+        options.optimized_model_filepath = str(Path(folder) / "as_run.onnx")
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
         height = session.get_inputs()[0].shape[2]
         line = np.random.default_rng(0).normal(size=(1, 1, height, WIDTH)).astype(np.float32)
         for _ in range(NUM_RUNS):
             session.run(None, {"images": line})
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    return list(_operators(events))
+        return list(_operators(events, _weight_shapes(options.optimized_model_filepath)))
 
 
-def _operators(events: list[dict]) -> Iterator[Operator]:
+def _weight_shapes(path: str) -> dict[str, list[list[int]]]:
+    """The shapes of each node's constants, which the profile does not tell of all."""
+    graph = onnx.load(path).graph
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    return {node.name: [shapes[i] for i in node.input if i in shapes] for node in graph.node}
+
+
+def _operators(events: list[dict], weights: dict[str, list[list[int]]]) -> Iterator[Operator]:
     runs = defaultdict(list)
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
@@ -83,24 +91,25 @@ def _operators(events: list[dict]) -> Iterator[Operator]:
     for name, of_node in runs.items():
         details = of_node[0]["args"]
         least = min(event["dur"] for event in of_node) / 1e3
-        node = name.removesuffix("_kernel_time").strip("/")
-        yield Operator(node, details["op_name"], least, _flop(details) / 1e9)
+        node = name.removesuffix("_kernel_time")
+        gflop = _flop(details, weights.get(node, [])) / 1e9
+        yield Operator(node.strip("/"), details["op_name"], least, gflop)
 
 
-def _flop(details: dict) -> int:
+def _flop(details: dict, weights: list[list[int]]) -> int:
     """Two per multiplication of a matrix product: convolution, LSTM or MatMul."""
-    inputs = [next(iter(entry.values())) for entry in details["input_type_shape"]]
-    outputs = [next(iter(entry.values())) for entry in details["output_type_shape"]]
+    inputs, outputs = (
+        [next(iter(entry.values())) for entry in details[f"{side}_type_shape"]]
+        for side in ("input", "output")
+    )
     kind = details["op_name"]
-    if kind in ("Conv", "FusedConv"):
-        return 2 * prod(outputs[0]) * prod(inputs[1][1:])
-    if kind == "QLinearConv":  # picture, its scale and zero, weights
-        return 2 * prod(outputs[0]) * prod(inputs[3][1:])
-    if kind in ("MatMul", "FusedMatMul", "Gemm"):
+    if kind in ("Conv", "QLinearConv"):  # (C', C, H, W)
+        return 2 * prod(outputs[0]) * sum(prod(w[1:]) for w in weights if len(w) == 4)
+    if kind == "MatMul":
         return 2 * prod(outputs[0]) * inputs[0][-1]
-    if kind == "LSTM":  # (T, B, C) with weights (directions, 4·hidden, C) and (…, hidden)
+    if kind == "LSTM":  # (directions, 4·hidden, C) and (directions, 4·hidden, hidden)
         steps, batch, _ = inputs[0]
-        return 2 * steps * batch * (prod(inputs[1]) + prod(inputs[2]))
+        return 2 * steps * batch * sum(prod(w) for w in weights if len(w) == 3)
     return 0
 
 

@@ -135,7 +135,7 @@ def _arrays(pictures: Sequence[ImageSource], config: LineConfig) -> "_Calibratio
     return _Calibration(line_to_array(read_image(source), config) for source in chosen)
 
 
-class _Calibration(CalibrationDataReader):  # type: ignore[misc]
+class _Calibration(CalibrationDataReader):
     """Lines one by one, as onnxruntime asks for them."""
 
     def __init__(self, arrays: Iterator[NDArray[np.float32]]) -> None:

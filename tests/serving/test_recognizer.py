@@ -1,7 +1,6 @@
 """Reading alone or in company, from any form, with either engine, and refusing what is no model."""
 
 import io
-import itertools
 import os
 import shutil
 import subprocess
@@ -22,7 +21,6 @@ from crnnkit.model.config import CheckpointInfo
 from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import write_image
 from crnnkit.preprocessing.lines import crop_line, find_lines
-from crnnkit.serving import recognizer as recognizer_module
 from crnnkit.serving.recognizer import METADATA_KEY, Recognizer
 from crnnkit.vocab import Vocab
 
@@ -96,29 +94,6 @@ def test_the_order_is_kept_and_batches_hold_one_width(inks_and_widths, batch_siz
     assert {shape[3] for shape in network.shapes} == set(widths)
     num_batches = sum(-(-widths.count(w) // batch_size) for w in set(widths))
     assert len(network.shapes) == num_batches
-
-
-def test_a_stream_need_not_end_and_waits_for_few_lines(monkeypatch):
-    monkeypatch.setattr(recognizer_module, "LOOK_AHEAD", 10)
-    taken = 0
-
-    def endless():
-        nonlocal taken
-        for taken in itertools.count(1):
-            # a line of its own width, whose bucket never fills, before every 30 others
-            yield bar(taken % 13, 300 if taken % 31 == 0 else 64)
-
-    network = BarNetwork()
-    stream = Recognizer(network, CheckpointInfo(network.charset), "bars").stream_lines(endless(), 4)
-    for number in range(1, 200):
-        assert int(next(stream).text, 16) == number % 13
-        assert number <= taken <= number + 10
-    assert {shape[3]: shape[0] for shape in network.shapes} == {64: 4, 320: 1}
-
-
-def test_a_stream_refuses_at_once_and_not_at_its_first_line(recognizer):
-    with pytest.raises(ConfigError, match="batch_size is 0"):
-        recognizer.stream_lines([], batch_size=0)
 
 
 def test_each_character_has_a_confidence_and_a_span(recognizer, lines):
