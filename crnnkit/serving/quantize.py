@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from crnnkit.dataset.index import Line
@@ -164,6 +164,7 @@ def _write_int8(onnx_path: Path, calibration: _Calibration, output: Path) -> Non
                 calibration,
                 nodes_to_quantize=_nodes_before_lstm(onnx.load(prepared)),
                 op_types_to_quantize=list(QUANTIZED),
+                activation_type=QuantType.QUInt8,  # signed ones are slower and read worse
                 per_channel=True,
                 reduce_range=True,
             )

@@ -49,13 +49,16 @@ def int8(copied, lines, monkeypatch) -> Recognizer:
 
 
 def test_the_convolutions_and_nothing_else_become_int8(int8, copied, recognizer, make_line):
-    nodes = onnx.load(copied).graph.node
-    made_of = {name: node for node in nodes for name in node.output}
-    for node in nodes:
+    graph = onnx.load(copied).graph
+    made_of = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
         if node.op_type in ("Conv", "LSTM", "MatMul"):
             source = made_of.get(node.input[1])
             quantized = source is not None and source.op_type == "DequantizeLinear"
             assert quantized == (node.op_type == "Conv"), node.name
+        if node.op_type == "QuantizeLinear":
+            zero = next(t for t in graph.initializer if t.name == node.input[2])
+            assert zero.data_type == onnx.TensorProto.UINT8, node.name
     assert int8.vocab == recognizer.vocab
     assert sorted(path.name for path in copied.parent.glob("*.onnx")) == ["best.onnx"]
     batch = line_to_array(make_line(TEXTS[0]), recognizer.line_config)[np.newaxis]
