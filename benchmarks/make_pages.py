@@ -109,7 +109,9 @@ def invoice(sheet: Sheet, texts: Texts) -> None:
     rng, height = sheet.rng, int(sheet.rng.integers(20, 25))
     sheet.put("增值税普通发票" if rng.random() < 0.5 else "销售出库单", 300, 30, height + 12)
     sheet.put(f"发票代码:{rng.integers(10**11, 10**12)}", 60, 90, height)
-    sheet.put(f"开票日期:2026年{rng.integers(1, 13):02}月{rng.integers(1, 29):02}日", 520, 90, height)
+    sheet.put(
+        f"开票日期:2026年{rng.integers(1, 13):02}月{rng.integers(1, 29):02}日", 520, 90, height
+    )
     sheet.put(f"购买方名称:{texts.verse()[:4]}科技有限公司", 60, 130, height)
     columns, top, row = (60, 320, 420, 530, 650, 840), 180, height + 20
     num_rows = int(rng.integers(4, 7))
@@ -148,7 +150,10 @@ def screenshot(sheet: Sheet, texts: Texts) -> None:
         sheet.put(texts.prose()[:14], 30, y, height, (30, 30, 30))
         sheet.put(str(rng.choice(("已启用", "未启用", "自动", f"{rng.integers(1, 999)} MB"))),
             width - 150, y, height, (90, 90, 95))  # fmt: skip
-    for x, text, ground in ((width - 260, "确定", (25, 105, 210)), (width - 130, "取消", (90, 90, 95))):
+    for x, text, ground in (
+        (width - 260, "确定", (25, 105, 210)),
+        (width - 130, "取消", (90, 90, 95)),
+    ):
         cv2.rectangle(sheet.image, (x, 480), (x + 100, 514), ground, -1)
         sheet.put(text, x + 30, 488, height, (250, 250, 250))
 

@@ -24,9 +24,7 @@ def turned(image: np.ndarray, degrees: float) -> Faulted:
     cos, sin = abs(turn[0, 0]), abs(turn[0, 1])
     size = (round(width * cos + height * sin), round(width * sin + height * cos))
     turn[:, 2] += ((size[0] - width) / 2, (size[1] - height) / 2)
-    picture = cv2.warpAffine(
-        image, turn, size, flags=cv2.INTER_CUBIC, borderValue=(128,) * 3
-    )
+    picture = cv2.warpAffine(image, turn, size, flags=cv2.INTER_CUBIC, borderValue=(128,) * 3)
     return picture, np.vstack([turn, [0, 0, 1]])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -15,12 +16,18 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 from crnnkit.errors import CheckpointError, ConfigError, VocabError
 from crnnkit.model.config import METADATA_KEY, CheckpointInfo
 from crnnkit.model.constraints import Constraint
-from crnnkit.model.decode import beam_decode, greedy_decode
+from crnnkit.model.decode import Decoded, beam_decode, greedy_decode
+from crnnkit.model.long_lines import chunk_starts, merged, segments
+from crnnkit.preprocessing.columns import as_row
+from crnnkit.preprocessing.enhance import deblur
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.preprocessing.lines import crop_line, find_lines
+from crnnkit.preprocessing.quads import char_edges, char_quads
 from crnnkit.preprocessing.tensors import (
     FloatLine,
+    LineConfig,
     UInt8Image,
+    content_width,
     half_turn,
     line_to_array,
     line_width,
@@ -38,6 +45,16 @@ _ONNX_ERRORS = (
 )
 
 
+NUM_PROBES = 5
+"""Lines that are read both ways up where it is doubtful which way up a page is."""
+SURE = 0.8
+"""A line read with so much confidence stands upright."""
+OVERLAP = 8
+"""How far chunks of a long line overlap, in heights of the line: some eight hanzi."""
+MAX_CHUNKS = 16
+"""Lines so many times as wide as the network reads at once are squeezed to that."""
+
+
 @dataclass(frozen=True)
 class LineReading:
     """What a line picture says; confidences are defined in `model.decode`."""
@@ -48,8 +65,11 @@ class LineReading:
     """One per character of `text`."""
     spans: tuple[tuple[int, int], ...]
     """Time steps of each character, half-open [start, end)."""
+    edges: tuple[tuple[float, float], ...] = ()
+    """Left and right edge of each character, 0 to 1 from the picture's left to its right end."""
     turned: bool = False
-    """Whether the picture was read upside down; the spans then belong to it turned by 180°."""
+    """Whether the picture was read upside down; spans and edges then belong to it turned by
+    180°."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +80,13 @@ class PageLine:
     confidence: float
     box: NDArray[np.float32]
     """(4, 2) corners x, y in pixels of the upright page, clockwise from the text's top left."""
+    edges: tuple[tuple[float, float], ...] = ()
+    """Left and right edge of each character of `text`, 0 to 1 along the box."""
+
+    @property
+    def char_boxes(self) -> list[NDArray[np.float32]]:
+        """Per character of `text` its corners (4, 2), as `box`."""
+        return char_quads(self.box, self.edges)
 
 
 @dataclass(frozen=True)
@@ -85,6 +112,7 @@ class Recognizer:
         self.name = name
         self.vocab = info.vocab
         self.line_config = info.line
+        self._whole_line = _without_squeezing(info.line)
         self.model_config = info.model
         self.logits = network
 
@@ -147,7 +175,10 @@ class Recognizer:
         readings: dict[int, LineReading] = {}
         for index, source in enumerate(sources):
             image = read_image(source)
-            line = line_to_array(image, self.line_config)
+            line = line_to_array(image, self._whole_line)
+            if line.shape[2] > self.line_config.max_width:
+                readings[index] = self._reading(self._decoded(line, constraint), image)
+                continue
             bucket = buckets[line.shape[2]]
             bucket.append(_Waiting(index, image, line))
             if len(bucket) == batch_size:
@@ -160,15 +191,34 @@ class Recognizer:
     def read_page(
         self, source: ImageSource, constraint: Constraint | None = None
     ) -> list[PageLine]:
-        """Find the lines of a page and read them, in reading order; see `read_lines`."""
+        """Find the lines of a page and read them, in reading order; see `read_lines`.
+
+        A page out of focus is sharpened. A page on its head is read the other way up.
+        """
         page = read_image(source)
         quads = find_lines(page)
+        page = deblur(page) if len(quads) > 1 else page
+        if self._is_upside_down(page, quads, constraint):
+            quads = [np.roll(quad, 2, axis=0) for quad in reversed(quads)]
         crops = (crop_line(page, quad) for quad in quads)
         readings = self.read_lines(crops, constraint=constraint)
-        return [
-            PageLine(reading.text, reading.confidence, quad)
-            for reading, quad in zip(readings, quads, strict=True)
-        ]
+        for i in _downward(quads):
+            row = as_row(crop_line(page, quads[i]))
+            reading = readings[i] if row is None else self.read_line(row, constraint)
+            readings[i] = max(readings[i], reading, key=_certainty)
+        return [_placed(reading, quad) for reading, quad in zip(readings, quads, strict=True)]
+
+    def _is_upside_down(
+        self, page: UInt8Image, quads: Sequence[NDArray[np.float32]], constraint: Constraint | None
+    ) -> bool:
+        """Whether the longest lines, if read with doubt, read surer the other way up."""
+        probes = sorted(quads, key=cv2.contourArea)[-NUM_PROBES:] if len(quads) > 1 else []
+        crops = [crop_line(page, quad) for quad in probes]
+        readings = self.read_lines(crops, constraint=constraint)
+        if all(reading.confidence >= SURE for reading in readings):
+            return False
+        turned = self.read_lines(map(half_turn, crops), constraint=constraint)
+        return sum(map(_certainty, turned)) > 1.2 * sum(map(_certainty, readings))
 
     def _read_bucket(
         self, bucket: Sequence["_Waiting"], constraint: Constraint | None
@@ -178,7 +228,7 @@ class Recognizer:
         logits = self.logits(np.stack([waiting.line for waiting in bucket]))
         readings = {}
         for waiting, line_logits in zip(bucket, logits, strict=True):
-            reading = self._reading(line_logits, constraint)
+            reading = self._reading(_decode(line_logits, constraint), waiting.image)
             if reading.confidence < self.line_config.turn_below:
                 reading = self._surer(reading, waiting.image, constraint)
             readings[waiting.index] = reading
@@ -188,21 +238,62 @@ class Recognizer:
         self, reading: LineReading, image: UInt8Image, constraint: Constraint | None
     ) -> LineReading:
         """The reading, or that of the picture turned by 180° if it is surer."""
-        line = line_to_array(half_turn(image), self.line_config)
-        turned = self._reading(self.logits(line[np.newaxis])[0], constraint)
+        line = line_to_array(half_turn(image), self._whole_line)
+        turned = self._reading(self._decoded(line, constraint), image)
         return reading if reading.confidence >= turned.confidence else replace(turned, turned=True)
 
-    def _reading(self, logits: NDArray[np.float32], constraint: Constraint | None) -> LineReading:
+    def _decoded(self, line: FloatLine, constraint: Constraint | None) -> Decoded:
+        """Read one line (1, H, W) of any width."""
+        chunk, width = self.line_config.max_width, line.shape[2]
+        if width <= chunk:
+            return _decode(self.logits(line[np.newaxis])[0], constraint)
+        starts = chunk_starts(width, chunk, OVERLAP * self.line_config.height)
+        chunks = (self.logits(line[np.newaxis, ..., x : x + chunk])[0] for x in starts)
+        time_steps = self.model_config.time_steps
+        parts = segments(chunks, [time_steps(x + chunk) - time_steps(chunk) for x in starts])
         if constraint is None:
-            decoded = greedy_decode(logits)
-        else:
-            decoded = beam_decode(logits, constraint.automaton)
+            return merged((greedy_decode(part), len(part)) for part in parts)
+        return _decode(np.concatenate(list(parts)), constraint)
+
+    def _reading(self, decoded: Decoded, image: UInt8Image) -> LineReading:
+        size_hw, config = image.shape[:2], self._whole_line
+        num_steps = self.model_config.time_steps(line_width(size_hw, config))
+        share = content_width(size_hw, config) / line_width(size_hw, config)
         return LineReading(
             text=self.vocab.decode(decoded.ids),
             confidence=decoded.confidence,
             char_confidences=decoded.char_confidences,
             spans=decoded.spans,
+            edges=char_edges(decoded.spans, num_steps * share),
         )
+
+
+def _certainty(reading: LineReading) -> float:
+    """How many characters were read, each counted as much as it is sure."""
+    return reading.confidence * len(reading.text)
+
+
+def _downward(quads: Sequence[NDArray[np.float32]]) -> list[int]:
+    """The lines that run downwards: lying on their side, or columns of upright characters."""
+    runs = [quad[1] - quad[0] for quad in quads]
+    return [i for i, (across, down) in enumerate(runs) if down > abs(across)]
+
+
+def _placed(reading: LineReading, quad: NDArray[np.float32]) -> PageLine:
+    """A reading on its page; of a line read upside down the text begins at the other end."""
+    box = np.roll(quad, 2, axis=0) if reading.turned else quad
+    return PageLine(reading.text, reading.confidence, box, reading.edges)
+
+
+def _decode(logits: NDArray[np.float32], constraint: Constraint | None) -> Decoded:
+    return beam_decode(logits, constraint.automaton) if constraint else greedy_decode(logits)
+
+
+def _without_squeezing(config: LineConfig) -> LineConfig:
+    """The same for lines of any width; networks that know one width alone keep it."""
+    if config.min_width == config.max_width:
+        return config
+    return replace(config, max_width=MAX_CHUNKS * config.max_width)
 
 
 def _usable_cores() -> int:
