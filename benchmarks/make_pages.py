@@ -92,12 +92,15 @@ class Texts:
         ]
 
     def verse(self) -> str:
+        """Half a couplet or a whole one."""
         return str(next(self._pools[0]))
 
     def prose(self) -> str:
+        """A piece of a paragraph."""
         return str(next(self._pools[1]))
 
     def paragraph(self, length: int) -> str:
+        """So many characters of prose."""
         text = ""
         while len(text) < length:
             text += self.prose() + "。"

@@ -125,7 +125,7 @@ def main() -> None:
         for fault in FAULTS if arguments.faults else ():
             with tempfile.TemporaryDirectory() as folder:
                 made, digest = make(pages, fault, Path(folder))
-                if digest != FROZEN.get(fault):
+                if not digest.startswith(FROZEN[fault]):
                     print(f"{fault}: pictures {digest[:12]}, not the frozen ones", file=sys.stderr)
                 for engine, reader in readers.items():
                     measure(fault, engine, reader, made, arguments.show)

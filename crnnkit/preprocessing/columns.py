@@ -8,11 +8,13 @@ side; `as_row` sets them upright.
 import cv2
 import numpy as np
 
-_GAP = 0.3
+_GAP = 0.2
 """How far a character reaches up and down, or to the sides, in text heights, to meet the next."""
-_MIN_CHARACTERS = 2.5
+_MIN_CHARACTERS = 3.5
 """A column is at least so many times as high as it is wide."""
-_PITCH = (0.7, 1.7)
+_MIN_WIDTH = 0.85
+"""A column is at least so wide, in text heights: single digits are narrower than they are high."""
+_PITCH = (0.7, 1.4)
 """Distance of characters in a column, in widths of the column: digits below each other stand
 wider apart than they are wide, lying Latin letters closer."""
 
@@ -37,7 +39,11 @@ def find_columns(boxes: np.ndarray, text_height: float, size_hw: tuple[int, ...]
         members = stacks == stack
         width = float(np.ptp(boxes[members][:, [0, 2]]))
         in_narrow_rows = np.median([row_widths[row] for row in rows[members]]) <= 1.6 * width
-        if in_narrow_rows and width >= 0.6 * text_height and _is_column(boxes[members], width):
+        if (
+            in_narrow_rows
+            and width >= _MIN_WIDTH * text_height
+            and _is_column(boxes[members], width)
+        ):
             columns[members] = columns.max() + 1
     return columns
 

@@ -24,7 +24,7 @@ _MIN_GAIN = 1.5
 """How much steeper the turned profile must be; short words reach 1.4 by their letters' shapes."""
 _MIN_SKEW = 0.3
 """Slope in degrees that is left alone: turning costs more sharpness than it gains."""
-_MIN_SIDEWAYS = 0.6
+_MIN_SIDEWAYS = 0.7
 """Share of the characters whose nearest neighbour stands below where text lies on its side."""
 _MAX_BLUR = 1.2
 """Sigma in px that `estimate_blur` finds in sharp pictures at most: scans have 0.8 to 1.06."""
@@ -33,6 +33,10 @@ _MIN_LIGHT = 0.7
 """Share of the light that the darkest paper of an evenly lit page gets at least."""
 _MIN_SHEET_PX = 200
 """A sheet is at least so long and wide; smaller light patches are panels and letters."""
+_SHEET_EDGE = 4
+"""Width in px of a sheet's soft edge in a picture."""
+_MIN_SHEET_STEP = 50
+"""Grey levels by which a sheet is lighter than the table beside it."""
 _MIN_SHEET = 0.3
 """A sheet fills at least so much of its picture, …"""
 _MAX_SHEET = 0.97
@@ -185,13 +189,27 @@ def find_sheet(image: np.ndarray) -> np.ndarray | None:
     hull = cv2.convexHull(max(outlines, key=cv2.contourArea))
     corners = cv2.approxPolyDP(hull, 0.03 * cv2.arcLength(hull, True), True)[:, 0]
     share = cv2.contourArea(corners) / gray.size
-    if light.all() or np.ptp(corners, axis=0).min() < _MIN_SHEET_PX:
+    if light.all() or len(corners) != 4 or not _MIN_SHEET <= share <= _MAX_SHEET:
         return None
-    if len(corners) != 4 or not _MIN_SHEET <= share <= _MAX_SHEET:
+    size = np.array(gray.shape[::-1])
+    is_inside = ((corners > _SHEET_EDGE) & (corners < size - _SHEET_EDGE)).all(axis=1)
+    if np.ptp(corners, axis=0).min() < _MIN_SHEET_PX or is_inside.sum() < 3:
         return None
-    if cv2.contourArea(hull) < 0.95 * cv2.contourArea(corners):
+    if _step_at(corners, gray) < _MIN_SHEET_STEP:
         return None
     return np.roll(corners, -int(corners.sum(1).argmin()), axis=0).astype(np.float32)
+
+
+def _step_at(outline: np.ndarray, gray: np.ndarray) -> float:
+    """How much lighter it is just inside an outline than just outside, grey levels."""
+    filled = cv2.fillConvexPoly(np.zeros_like(gray), outline, 1)
+    near = np.ones((4 * _SHEET_EDGE + 1,) * 2, np.uint8)
+    edge = np.ones((2 * _SHEET_EDGE + 1,) * 2, np.uint8)
+    inside = cv2.erode(filled, edge) > cv2.erode(filled, near)
+    outside = cv2.dilate(filled, near) > cv2.dilate(filled, edge)
+    if not inside.any() or not outside.any():
+        return 0.0
+    return float(np.median(gray[inside]) - np.median(gray[outside]))
 
 
 def flatten_sheet(image: np.ndarray) -> np.ndarray:
@@ -252,13 +270,19 @@ def estimate_skew(image: np.ndarray) -> float:
     _, ink = cv2.threshold(contrast, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     y, x = np.nonzero(ink)
     every = len(x) // 10_000 + 1
-    x, y = x[::every] - gray.shape[1] // 2, y[::every] - gray.shape[0] // 2
+    # A point anywhere in its pixel: on the lattice, slopes such as 45 degrees look like rows.
+    anywhere = np.random.default_rng(0).random((2, -(-len(x) // every)))
+    x, y = (
+        x[::every] - gray.shape[1] // 2 + anywhere[0],
+        y[::every] - gray.shape[0] // 2 + anywhere[1],
+    )
     around = 90.0 if _lies_sideways(ink) else 0.0
     best = around
     for angles in (np.arange(-_MAX_SKEW, _MAX_SKEW + 1), np.arange(-9, 10) / 10):
         best = max(best + angles, key=lambda angle: _profile_steepness(x, y, float(angle)))
     gain = _profile_steepness(x, y, float(best)) / max(1.0, _profile_steepness(x, y, around))
-    return float(best) if gain > _MIN_GAIN else around
+    # The farther, the more chance angles there are.
+    return float(best) if gain > _MIN_GAIN * (1 + abs(best - around) / _MAX_SKEW) else around
 
 
 def _lies_sideways(ink: np.ndarray) -> bool:
