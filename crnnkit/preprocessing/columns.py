@@ -8,7 +8,7 @@ side; `as_row` sets them upright.
 import cv2
 import numpy as np
 
-_GAP = 0.2
+_GAP = 0.3
 """How far a character reaches up and down, or to the sides, in text heights, to meet the next."""
 _MIN_CHARACTERS = 3.5
 """A column is at least so many times as high as it is wide."""

@@ -31,6 +31,8 @@ _MAX_BLUR = 1.2
 _DEBLUR_ROUNDS = 6
 _MIN_LIGHT = 0.7
 """Share of the light that the darkest paper of an evenly lit page gets at least."""
+_MAX_LIGHT_STEP = 0.06
+"""Share of the light by which a shadow changes within a thirtieth of the picture at most."""
 _MIN_SHEET_PX = 200
 """A sheet is at least so long and wide; smaller light patches are panels and letters."""
 _SHEET_EDGE = 4
@@ -86,11 +88,16 @@ def flatten_light(image: np.ndarray) -> np.ndarray:
 
 
 def is_unevenly_lit(image: np.ndarray) -> bool:
-    """Whether some of the paper is much darker than the rest; of light on dark, its negative."""
+    """Whether some of the paper is much darker than the rest, without an edge between them.
+
+    Of light on dark, its negative. Panels, and a table round a sheet, have edges.
+    """
     gray = to_gray(image)
     ground = _ground(255 - gray if is_light_on_dark(gray) else gray)
     dark, light = np.percentile(ground, (10, 95))
-    return bool(dark < _MIN_LIGHT * light)
+    steps = np.abs(np.diff(ground[:, ::4].astype(np.float32), axis=1))
+    has_edges = steps.size == 0 or np.percentile(steps, 95) > _MAX_LIGHT_STEP * light
+    return bool(dark < _MIN_LIGHT * light and not has_edges)
 
 
 def _flatten_dark_on_light(image: np.ndarray) -> np.ndarray:

@@ -136,8 +136,10 @@ def _search(gray: np.ndarray) -> list[_Line]:
         return []
     boxes = _character_boxes(_without_rules(strokes, text_height), text_height)
     columns = find_columns(boxes, text_height, gray.shape)
-    groups = _groups(boxes[columns == 0], text_height, gray.shape)
-    lines = [_line(boxes[columns == 0][groups == group], scale) for group in np.unique(groups)]
+    boxes_in_rows = boxes[columns == 0]
+    groups = _groups(boxes_in_rows, text_height, gray.shape)
+    members = [boxes_in_rows[groups == group] for group in np.unique(groups)]
+    lines = [_line(boxes, scale) for boxes in _joined_parts(members)]
     lines = [line for line in lines if line.height * scale >= 0.5 * text_height]
     stacks = [
         _line(boxes[columns == column], scale) for column in range(1, columns.max(initial=0) + 1)
@@ -254,6 +256,27 @@ def _groups(boxes: np.ndarray, text_height: float, size_hw: tuple[int, ...]) -> 
     return groups[y, x]
 
 
+def _joined_parts(groups: list[np.ndarray]) -> list[np.ndarray]:
+    """Join groups that stand above each other as parts of one character, such as 个, do."""
+    bounds = np.array([[*boxes[:, :2].min(0), *boxes[:, 2:].max(0)] for boxes in groups])
+    if len(bounds) == 0:
+        return []
+    largest = 1.3 * np.median(bounds[:, 3] - bounds[:, 1])
+    owner = np.arange(len(groups))
+    for i in np.argsort(bounds[:, 1]):
+        union = np.hstack(
+            [np.minimum(bounds, bounds[i])[:, :2], np.maximum(bounds, bounds[i])[:, 2:]]
+        )
+        shared = np.minimum(bounds, bounds[i])[:, 2] - np.maximum(bounds, bounds[i])[:, 0]
+        narrower = np.minimum(bounds[:, 2] - bounds[:, 0], bounds[i, 2] - bounds[i, 0])
+        is_part = (union[:, 2:] - union[:, :2] <= largest).all(1) & (shared >= 0.8 * narrower)
+        if is_part[i]:
+            owner[np.isin(owner, owner[is_part])] = owner[i]
+    return [
+        np.concatenate([groups[i] for i in np.flatnonzero(owner == o)]) for o in np.unique(owner)
+    ]
+
+
 def _line(boxes: np.ndarray, scale: float) -> _Line:
     """Make a line of one group's characters, working px to picture px."""
     _, height = _sizes(boxes)
@@ -299,7 +322,12 @@ def _slopes(lines: list[_Line]) -> _Slopes:
         return _Slopes(origin, np.array([tangent, 0, 0]))
     around = np.array(places)[usual] - origin
     design = np.column_stack([np.ones(len(around)), around])
-    return _Slopes(origin, np.linalg.lstsq(design, np.array(tangents)[usual], rcond=None)[0])
+    seen = np.array(tangents)[usual]
+    fitted = np.linalg.lstsq(design, seen, rcond=None)[0]
+    # Level lines differ by chance; a change that does not explain most of it is none.
+    if np.var(seen - design @ fitted) > 0.3 * np.var(seen):
+        return _Slopes(origin, np.array([tangent, 0, 0]))
+    return _Slopes(origin, fitted)
 
 
 def _rotation(angle: float) -> np.ndarray:
@@ -326,6 +354,8 @@ def _is_one_line(lines: list[_Line], picture_height: int) -> bool:
         return True
     if not lines:
         return picture_height <= 3 * _MAX_UNSPLIT_HEIGHT
+    if any(line.is_column for line in lines):
+        return False
     top, bottom = np.array([np.sort(line.corners[:, 1])[[0, -1]] for line in lines]).T
     height = bottom - top
     is_text = height >= 0.5 * height.max()

@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Protocol
 
-import cv2
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -45,10 +45,10 @@ _ONNX_ERRORS = (
 )
 
 
-NUM_PROBES = 5
+NUM_PROBES = 7
 """Lines that are read both ways up where it is doubtful which way up a page is."""
 SURE = 0.8
-"""A line read with so much confidence stands upright."""
+"""Lines read with so much confidence, most of them, stand upright."""
 OVERLAP = 8
 """How far chunks of a long line overlap, in heights of the line: some eight hanzi."""
 MAX_CHUNKS = 16
@@ -212,10 +212,10 @@ class Recognizer:
         self, page: UInt8Image, quads: Sequence[NDArray[np.float32]], constraint: Constraint | None
     ) -> bool:
         """Whether the longest lines, if read with doubt, read surer the other way up."""
-        probes = sorted(quads, key=cv2.contourArea)[-NUM_PROBES:] if len(quads) > 1 else []
+        probes = sorted(quads, key=_length)[-NUM_PROBES:] if len(quads) > 1 else []
         crops = [crop_line(page, quad) for quad in probes]
         readings = self.read_lines(crops, constraint=constraint)
-        if all(reading.confidence >= SURE for reading in readings):
+        if not readings or median(reading.confidence for reading in readings) >= SURE:
             return False
         turned = self.read_lines(map(half_turn, crops), constraint=constraint)
         return sum(map(_certainty, turned)) > 1.2 * sum(map(_certainty, readings))
@@ -271,6 +271,10 @@ class Recognizer:
 def _certainty(reading: LineReading) -> float:
     """How many characters were read, each counted as much as it is sure."""
     return reading.confidence * len(reading.text)
+
+
+def _length(quad: NDArray[np.float32]) -> float:
+    return float(np.linalg.norm(quad[1] - quad[0]))
 
 
 def _downward(quads: Sequence[NDArray[np.float32]]) -> list[int]:
