@@ -114,7 +114,7 @@ def draw_style(name: str, rng: np.random.Generator) -> Style:
 
 def write_hashes(out: Path) -> None:
     """SHA256SUMS in sha256sum's format: `sha256sum -c SHA256SUMS` checks it."""
-    files = sorted(p for p in out.rglob("*") if p.suffix in (".txt", ".png", ".jpg"))
+    files = sorted(p for p in out.rglob("*") if p.suffix in (".txt", ".jsonl", ".png", ".jpg"))
     rows = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(out)}\n" for p in files]
     (out / "SHA256SUMS").write_text("".join(rows), encoding="utf-8", newline="\n")
 

@@ -89,6 +89,11 @@ def _nothing_to_score() -> DatasetError:
     return DatasetError("score: no lines to compare. Check that the split is not empty.")
 
 
+def shared_words(reference: str, hypothesis: str) -> int:
+    """Words, between white space, that both texts have, each as often as in both."""
+    return (Counter(reference.split()) & Counter(hypothesis.split())).total()
+
+
 # ---------------------------------------------------------------- folds
 
 FOLDS: dict[str, Callable[[str], str]] = {

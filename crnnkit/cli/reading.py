@@ -28,7 +28,10 @@ OnlyChars = Annotated[str | None, typer.Option("--chars", help="The characters t
 
 def evaluate(
     model_path: ModelPath,
-    test_data: Annotated[Path, typer.Option(help="Index file of the test lines.")],
+    test_data: Annotated[Path | None, typer.Option(help="Index file of the test lines.")] = None,
+    pages: Annotated[
+        Path | None, typer.Option(help="Labelled pages, .jsonl, to read in place of lines.")
+    ] = None,
     vocab_path: Annotated[
         Path | None, typer.Option(help="Checked against the model's own, if given.")
     ] = None,
@@ -50,10 +53,16 @@ def evaluate(
     from crnnkit.evaluation.report import evaluate as read_and_compare
     from crnnkit.evaluation.report import verdict
 
+    if (test_data is None) == (pages is None):
+        raise ConfigError("evaluate: give either --test-data or --pages.")
     recognizer = _load(model_path, num_threads)
     if vocab_path is not None:
         _check_vocab(model_path, recognizer.vocab.charset, vocab_path)
     constraint = _constraint(recognizer.vocab, pattern, lexicon, chars)
+    if pages is not None:
+        _evaluate_pages(recognizer, pages, constraint)
+        return
+    assert test_data is not None, "one of the two was given"
     lines = read_index(test_data)
     with tqdm(total=len(lines), unit="line", disable=None) as bar:
 
@@ -71,6 +80,19 @@ def evaluate(
     print(decision)
     if output_dir is not None:
         print(f"Report: {write_report(output_dir, report, decision=decision).html}")
+
+
+def _evaluate_pages(recognizer: "Recognizer", path: Path, constraint: "Constraint | None") -> None:
+    from crnnkit.dataset.pages import read_pages
+    from crnnkit.evaluation.whole_pages import evaluate_pages
+
+    pages = read_pages(path)
+    score = evaluate_pages(lambda image: recognizer.read_page(image, constraint), tqdm(pages))
+    print(f"Word F1 (bag of words, upper-cased): {score.word_f1:.1%}")
+    print(f"Line recall (IoU of 0.5 or more): {score.line_recall:.1%}")
+    print(f"CER of the pages read in order: {score.cer:.1%}")
+    print(f"Pages whose lines were read in order: {score.num_ordered} of {len(pages)}")
+    print(f"Time: {score.seconds:.2f} s a page")
 
 
 def _check_vocab(model_path: Path, charset: str, vocab_path: Path) -> None:

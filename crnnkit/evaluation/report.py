@@ -15,7 +15,8 @@ from crnnkit.errors import DatasetError
 from crnnkit.evaluation.resampling import cer_interval, change_p_value
 from crnnkit.metrics import FieldScore, Score, confusions, field_accuracy, fold, score
 from crnnkit.model.constraints import Constraint
-from crnnkit.serving.recognizer import LineReading, Recognizer
+from crnnkit.serving.readings import LineReading
+from crnnkit.serving.recognizer import Recognizer
 
 MAX_CER = 0.05
 MIN_FIELD_ACCURACY = 0.95

@@ -1,7 +1,8 @@
 """Steps that make text easier to read: pure functions from uint8 picture to uint8 picture.
 
 Every step takes grey (H, W) or RGB (H, W, 3), returns the same kind (`to_gray` alone returns
-(H, W)), keeps the size (`deskew` alone enlarges it), and leaves a clean picture nearly as it is.
+(H, W)), keeps the size (`deskew` and `flatten_sheet` alone change it), and leaves a clean picture
+nearly as it is. `auto` decides from the picture which of them it needs.
 """
 
 import difflib
@@ -11,17 +12,37 @@ import cv2
 import numpy as np
 
 from crnnkit.errors import ConfigError
+from crnnkit.preprocessing.quads import crop_line
 
 _MIN_SPAN = 16
 """Grey levels: a picture with less between dark and light is blank, and stretching shows noise."""
 _MIN_NOISE = 2.0
 """Standard deviation in grey levels below which a picture counts as clean."""
-_MAX_SKEW = 15.0
-"""Largest slope that `deskew` looks for, in degrees to either side."""
+_MAX_SKEW = 45
+"""Largest slope that is looked for, in degrees to either side; beyond, text lies sideways."""
 _MIN_GAIN = 1.5
 """How much steeper the turned profile must be; short words reach 1.4 by their letters' shapes."""
 _MIN_SKEW = 0.3
 """Slope in degrees that is left alone: turning costs more sharpness than it gains."""
+_MIN_SIDEWAYS = 0.7
+"""Share of the characters whose nearest neighbour stands below where text lies on its side."""
+_MAX_BLUR = 1.2
+"""Sigma in px that `estimate_blur` finds in sharp pictures at most: scans have 0.8 to 1.06."""
+_DEBLUR_ROUNDS = 6
+_MIN_LIGHT = 0.7
+"""Share of the light that the darkest paper of an evenly lit page gets at least."""
+_MAX_LIGHT_STEP = 0.06
+"""Share of the light by which a shadow changes within a thirtieth of the picture at most."""
+_MIN_SHEET_PX = 200
+"""A sheet is at least so long and wide; smaller light patches are panels and letters."""
+_SHEET_EDGE = 4
+"""Width in px of a sheet's soft edge in a picture."""
+_MIN_SHEET_STEP = 50
+"""Grey levels by which a sheet is lighter than the table beside it."""
+_MIN_SHEET = 0.3
+"""A sheet fills at least so much of its picture, …"""
+_MAX_SHEET = 0.97
+"""… and where it fills more than this there is nothing to cut off."""
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:
@@ -30,12 +51,16 @@ def to_gray(image: np.ndarray) -> np.ndarray:
 
 
 def is_light_on_dark(image: np.ndarray) -> bool:
-    """Whether text is lighter than its ground.
+    """Whether text is lighter than its ground, however the light falls.
 
-    The ground is the most common value, the median; text is what lies farthest from it.
+    Text is what differs most from the mean of its surroundings: the third moment of the
+    differences has its sign.
     """
-    low, middle, high = np.percentile(image, (1, 50, 99))
-    return bool(high - middle > middle - low)
+    gray = to_gray(image)
+    size = min(31, *gray.shape) | 1
+    around = cv2.blur(gray, (size, size), borderType=cv2.BORDER_REPLICATE)
+    difference = gray[::2, ::2].astype(np.float32) - around[::2, ::2]
+    return bool((difference * difference * difference).mean() > 0)
 
 
 def stretch_contrast(image: np.ndarray) -> np.ndarray:
@@ -62,8 +87,31 @@ def flatten_light(image: np.ndarray) -> np.ndarray:
     return _flatten_dark_on_light(image)
 
 
-def _flatten_dark_on_light(image: np.ndarray) -> np.ndarray:
+def is_unevenly_lit(image: np.ndarray) -> bool:
+    """Whether some of the paper is much darker than the rest, without an edge between them.
+
+    Of light on dark, its negative. Panels, and a table round a sheet, have edges.
+    """
     gray = to_gray(image)
+    ground = _ground(255 - gray if is_light_on_dark(gray) else gray)
+    dark, light = np.percentile(ground, (10, 95))
+    steps = np.abs(np.diff(ground[:, ::4].astype(np.float32), axis=1))
+    has_edges = steps.size == 0 or np.percentile(steps, 95) > _MAX_LIGHT_STEP * light
+    return bool(dark < _MIN_LIGHT * light and not has_edges)
+
+
+def _flatten_dark_on_light(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    ground = cv2.resize(_ground(to_gray(image)), (width, height), interpolation=cv2.INTER_LINEAR)
+    paper = float(np.percentile(ground, 95))
+    # A black margin is no shadow: more than fourfold light would only show its noise.
+    gain = (paper / np.maximum(ground, 1).astype(np.float32)).clip(1, 4)
+    lit = image * (gain if image.ndim == 2 else gain[..., None])
+    return np.rint(lit.clip(0, 255)).astype(np.uint8)
+
+
+def _ground(gray: np.ndarray) -> np.ndarray:
+    """Brightness of the paper under dark text, at 120 px or less for the shorter side."""
     height, width = gray.shape
     # At 120 px a 15 px closing spans an eighth of the shorter side: more than strokes, and
     # less than shadows.
@@ -71,13 +119,7 @@ def _flatten_dark_on_light(image: np.ndarray) -> np.ndarray:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
     ground = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8))
-    ground = cv2.GaussianBlur(ground, (0, 0), 5)
-    ground = cv2.resize(ground, (width, height), interpolation=cv2.INTER_LINEAR)
-    paper = float(np.percentile(ground, 95))
-    # A black margin is no shadow: more than fourfold light would only show its noise.
-    gain = (paper / np.maximum(ground, 1).astype(np.float32)).clip(1, 4)
-    lit = image * (gain if image.ndim == 2 else gain[..., None])
-    return np.rint(lit.clip(0, 255)).astype(np.uint8)
+    return cv2.GaussianBlur(ground, (0, 0), 5)
 
 
 def denoise(image: np.ndarray) -> np.ndarray:
@@ -111,45 +153,160 @@ def sharpen(image: np.ndarray) -> np.ndarray:
     return cv2.addWeighted(image, 2.0, blurred, -1.0, 0)
 
 
-def deskew(image: np.ndarray) -> np.ndarray:
-    """Turn text level that slopes by up to 15 degrees.
+def estimate_blur(image: np.ndarray) -> float:
+    """Sigma, px, of the Gaussian that would make sharp edges as soft as those of the text.
 
-    The picture grows so that no corner is lost; its border fills the new corners.
+    A step of contrast c blurred by sigma is c / (sigma sqrt(2 pi)) steep at its middle.
+    """
+    gray = to_gray(image)
+    near = np.ones((9, 9), np.uint8)
+    contrast = cv2.morphologyEx(gray, cv2.MORPH_GRADIENT, near)
+    across, down = (cv2.Sobel(gray, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
+    steepest = cv2.dilate(np.maximum(np.abs(across), np.abs(down)), near)
+    clear = contrast >= max(_MIN_SPAN, 0.5 * float(np.percentile(contrast, 99)))
+    if not clear.any():
+        return 0.0
+    return float(np.median(contrast[clear] / steepest[clear])) / (2 * np.pi) ** 0.5
+
+
+def deblur(image: np.ndarray) -> np.ndarray:
+    """Sharpen a picture that is out of focus, as strongly as it is; sharp ones stay.
+
+    Van Cittert's iteration (1931): what the blurred guess lacks of the picture is added to it.
+    """
+    sigma = estimate_blur(image)
+    if sigma <= _MAX_BLUR:
+        return image.copy()
+    sigma = min(sigma, 3.0)
+    seen = image.astype(np.float32)
+    guess = seen
+    for _ in range(_DEBLUR_ROUNDS):
+        guess = (guess + seen - cv2.GaussianBlur(guess, (0, 0), sigma)).clip(0, 255)
+    return np.rint(guess).astype(np.uint8)
+
+
+def find_sheet(image: np.ndarray) -> np.ndarray | None:
+    """Corners (4, 2), px, clockwise from the top left, of a light sheet on a darker table."""
+    gray = cv2.GaussianBlur(to_gray(image), (0, 0), 2)
+    _, light = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    light = cv2.morphologyEx(light, cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8))
+    outlines, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not outlines:
+        return None
+    hull = cv2.convexHull(max(outlines, key=cv2.contourArea))
+    corners = cv2.approxPolyDP(hull, 0.03 * cv2.arcLength(hull, True), True)[:, 0]
+    share = cv2.contourArea(corners) / gray.size
+    if light.all() or len(corners) != 4 or not _MIN_SHEET <= share <= _MAX_SHEET:
+        return None
+    size = np.array(gray.shape[::-1])
+    is_inside = ((corners > _SHEET_EDGE) & (corners < size - _SHEET_EDGE)).all(axis=1)
+    if np.ptp(corners, axis=0).min() < _MIN_SHEET_PX or is_inside.sum() < 3:
+        return None
+    if _step_at(corners, gray) < _MIN_SHEET_STEP:
+        return None
+    return np.roll(corners, -int(corners.sum(1).argmin()), axis=0).astype(np.float32)
+
+
+def _step_at(outline: np.ndarray, gray: np.ndarray) -> float:
+    """How much lighter it is just inside an outline than just outside, grey levels."""
+    filled = cv2.fillConvexPoly(np.zeros_like(gray), outline, 1)
+    near = np.ones((4 * _SHEET_EDGE + 1,) * 2, np.uint8)
+    edge = np.ones((2 * _SHEET_EDGE + 1,) * 2, np.uint8)
+    inside = cv2.erode(filled, edge) > cv2.erode(filled, near)
+    outside = cv2.dilate(filled, near) > cv2.dilate(filled, edge)
+    if not inside.any() or not outside.any():
+        return 0.0
+    return float(np.median(gray[inside]) - np.median(gray[outside]))
+
+
+def flatten_sheet(image: np.ndarray) -> np.ndarray:
+    """Cut out a sheet that lies on a table, and look at it from straight above."""
+    corners = find_sheet(image)
+    return image.copy() if corners is None else crop_line(image, corners)
+
+
+def turn(image: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """Turn a picture anticlockwise; it grows so that no corner is lost, its border fills them.
+
+    Returns:
+        the picture, and the (2, 3) map of points from the given picture to it.
+    """
+    height, width = image.shape[:2]
+    if degrees % 90 == 0:
+        quarters = round(degrees / 90) % 4
+        maps = {
+            0: [[1, 0, 0], [0, 1, 0]],
+            1: [[0, 1, 0], [-1, 0, width - 1]],
+            2: [[-1, 0, width - 1], [0, -1, height - 1]],
+            3: [[0, -1, height - 1], [1, 0, 0]],
+        }
+        return np.ascontiguousarray(np.rot90(image, quarters)), np.array(maps[quarters], float)
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
+    size = (round(width * cos + height * sin), round(width * sin + height * cos))
+    matrix[:, 2] += ((size[0] - width) / 2, (size[1] - height) / 2)
+    flags, border = cv2.INTER_CUBIC, cv2.BORDER_REPLICATE
+    return cv2.warpAffine(image, matrix, size, flags=flags, borderMode=border), matrix
+
+
+def deskew(image: np.ndarray) -> np.ndarray:
+    """Turn text level that slopes by up to 45 degrees, or lies on its side.
+
+    Which of both sides, and whether text stands on its head, no profile tells: sideways text is
+    turned anticlockwise, and whoever reads it tries it upside down as well.
     """
     angle = estimate_skew(image)
-    if abs(angle) < _MIN_SKEW:
-        return image.copy()
-    height, width = image.shape[:2]
-    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
-    cos, sin = abs(turn[0, 0]), abs(turn[0, 1])
-    new_width = round(width * cos + height * sin)
-    new_height = round(width * sin + height * cos)
-    turn[:, 2] += ((new_width - width) / 2, (new_height - height) / 2)
-    size = (new_width, new_height)
-    flags, border = cv2.INTER_CUBIC, cv2.BORDER_REPLICATE
-    return cv2.warpAffine(image, turn, size, flags=flags, borderMode=border)
+    return image.copy() if abs(angle) < _MIN_SKEW else turn(image, angle)[0]
 
 
 def estimate_skew(image: np.ndarray) -> float:
     """Slope of the text in degrees, positive where lines fall to the right; 0 if unclear.
 
     The angle whose projection profile has the steepest steps between rows (Postl 1986),
-    searched in steps of 1, then 0.1 degrees among at most 20,000 pixels of ink.
+    searched in steps of 1, then 0.1 degrees among at most 10,000 pixels of ink. From -45 to 45
+    degrees, or so far around 90 where the text lies sideways.
     """
     gray = to_gray(image)
+    scale = min(1.0, 1000 / max(gray.shape))
+    if scale < 1:
+        gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     gray = 255 - gray if is_light_on_dark(gray) else gray
     # Strokes only: the edge of a sheet on a dark table has a slope of its own.
     size = min(max(15, min(gray.shape) // 8), 51)
     contrast = cv2.morphologyEx(gray, cv2.MORPH_BLACKHAT, np.ones((size, size), np.uint8))
     _, ink = cv2.threshold(contrast, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     y, x = np.nonzero(ink)
-    every = len(x) // 20_000 + 1
-    x, y = x[::every] - image.shape[1] // 2, y[::every] - image.shape[0] // 2
-    coarse = np.arange(-_MAX_SKEW, _MAX_SKEW + 1)
-    best = max(coarse, key=lambda angle: _profile_steepness(x, y, angle))
-    best = max(best + np.arange(-9, 10) / 10, key=lambda angle: _profile_steepness(x, y, angle))
-    gains = _profile_steepness(x, y, best) > _MIN_GAIN * _profile_steepness(x, y, 0.0)
-    return float(best) if gains else 0.0
+    every = len(x) // 10_000 + 1
+    # A point anywhere in its pixel: on the lattice, slopes such as 45 degrees look like rows.
+    anywhere = np.random.default_rng(0).random((2, -(-len(x) // every)))
+    x, y = (
+        x[::every] - gray.shape[1] // 2 + anywhere[0],
+        y[::every] - gray.shape[0] // 2 + anywhere[1],
+    )
+    around = 90.0 if _lies_sideways(ink) else 0.0
+    best = around
+    for angles in (np.arange(-_MAX_SKEW, _MAX_SKEW + 1), np.arange(-9, 10) / 10):
+        best = max(best + angles, key=lambda angle: _profile_steepness(x, y, float(angle)))
+    gain = _profile_steepness(x, y, float(best)) / max(1.0, _profile_steepness(x, y, around))
+    # The farther, the more chance angles there are.
+    return float(best) if gain > _MIN_GAIN * (1 + abs(best - around) / _MAX_SKEW) else around
+
+
+def _lies_sideways(ink: np.ndarray) -> bool:
+    """Whether characters stand closer to those below them than to those beside them."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    boxes = stats[1:][stats[1:, cv2.CC_STAT_AREA] >= 4]
+    starts, ends = boxes[:, :2], boxes[:, :2] + boxes[:, 2:4]
+    if len(boxes) < 20:
+        return False
+    some = slice(None, None, len(boxes) // 500 + 1)
+    gaps = []
+    for along, across in ((0, 1), (1, 0)):
+        centres = ((starts + ends) / 2)[some, across, None]
+        beside = (starts[:, across] <= centres) & (centres < ends[:, across])
+        gap = starts[:, along] - ends[some, along, None]
+        gaps.append(np.where(beside & (gap >= 0), gap, ink.shape[1 - along]).min(axis=1))
+    return bool(np.mean(gaps[1] < gaps[0]) > _MIN_SIDEWAYS)
 
 
 def _profile_steepness(x: np.ndarray, y: np.ndarray, angle: float) -> float:
@@ -165,9 +322,31 @@ STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "flatten_light": flatten_light,
     "denoise": denoise,
     "sharpen": sharpen,
+    "deblur": deblur,
     "deskew": deskew,
+    "flatten_sheet": flatten_sheet,
 }
 """Every step by its name in configurations."""
+
+
+def choose_steps(image: np.ndarray) -> tuple[str, ...]:
+    """The steps that a picture needs, from what it shows; none for a clean one."""
+    steps = []
+    if find_sheet(image) is not None:
+        steps.append("flatten_sheet")
+        image = flatten_sheet(image)
+    if abs(estimate_skew(image)) >= _MIN_SKEW:
+        steps.append("deskew")
+    if is_unevenly_lit(image):
+        steps.append("flatten_light")
+    if estimate_blur(image) > _MAX_BLUR:
+        steps.append("deblur")
+    return tuple(steps)
+
+
+def auto(image: np.ndarray) -> np.ndarray:
+    """Apply the steps that `choose_steps` finds necessary; a clean picture stays as it is."""
+    return enhance(image, choose_steps(image))
 
 
 def enhance(image: np.ndarray, steps: Sequence[str]) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def reading_order(boxes: np.ndarray) -> list[int]:
+def reading_order(boxes: np.ndarray, is_column: np.ndarray | None = None) -> list[int]:
     """Sort boxes down the page, and down each column where the page has columns.
 
     Horizontal bands that share a gutter belong together (a recursive X-Y cut, Nagy & Seth 1984).
@@ -12,11 +12,21 @@ def reading_order(boxes: np.ndarray) -> list[int]:
 
     Args:
         boxes: (N, 4) left, top, right, bottom in px of lines on a level page.
+        is_column: (N,) which of them run from top to bottom. Together they are read as one
+            block, from the right to the left.
 
     Returns:
         The N indices of the boxes in the order in which they are read.
     """
-    return _ordered(boxes, list(range(len(boxes))))
+    if is_column is None or not is_column.any():
+        return _ordered(boxes, list(range(len(boxes))))
+    rows, columns = np.flatnonzero(~is_column), np.flatnonzero(is_column)
+    block = np.concatenate([boxes[columns, :2].min(0), boxes[columns, 2:].max(0)])
+    columns = columns[np.argsort(-boxes[columns, 2])]
+    order: list[int] = []
+    for i in reading_order(np.concatenate([boxes[rows], block[None]])):
+        order += [int(rows[i])] if i < len(rows) else columns.tolist()
+    return order
 
 
 def _ordered(boxes: np.ndarray, members: list[int]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,42 +12,28 @@ from crnnkit.errors import ConfigError
 from crnnkit.model.config import CheckpointInfo
 from crnnkit.model.constraints import Constraint
 from crnnkit.model.decode import Decoded, beam_decode, greedy_decode
+from crnnkit.model.long_lines import chunk_starts, merged, segments
 from crnnkit.preprocessing.images import ImageSource, read_image
-from crnnkit.preprocessing.lines import crop_line, find_lines
+from crnnkit.preprocessing.quads import char_edges
 from crnnkit.preprocessing.tensors import (
     FloatLine,
+    LineConfig,
     UInt8Image,
+    content_width,
     half_turn,
     line_to_array,
+    line_width,
 )
 from crnnkit.serving.network import Network, load_network
+from crnnkit.serving.pages import read_pages
+from crnnkit.serving.readings import LineReading, PageLine
 
 LOOK_AHEAD = 256
 """Lines taken from a stream before the oldest of them must have been read."""
-
-
-@dataclass(frozen=True)
-class LineReading:
-    """What a line picture says; confidences are defined in `model.decode`."""
-
-    text: str
-    confidence: float
-    char_confidences: tuple[float, ...]
-    """One per character of `text`."""
-    spans: tuple[tuple[int, int], ...]
-    """Time steps of each character, half-open [start, end)."""
-    turned: bool = False
-    """Whether the picture was read upside down; the spans then belong to it turned by 180°."""
-
-
-@dataclass(frozen=True)
-class PageLine:
-    """One line of a page and its place."""
-
-    text: str
-    confidence: float
-    box: NDArray[np.float32]
-    """(4, 2) corners x, y in pixels of the upright page, clockwise from the text's top left."""
+OVERLAP = 8
+"""How far chunks of a long line overlap, in heights of the line: some eight hanzi."""
+MAX_CHUNKS = 16
+"""Lines so many times as wide as the network reads at once are squeezed to that."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +52,7 @@ class Recognizer:
         self.name = name
         self.vocab = info.vocab
         self.line_config = info.line
+        self._whole_line = _without_squeezing(info.line)
         self.model_config = info.model
         self.logits = network
 
@@ -135,10 +122,14 @@ class Recognizer:
         given = 0
         for index, source in enumerate(sources):
             image = read_image(source)
-            line = line_to_array(image, self.line_config)
-            width = line.shape[2]
-            buckets[width].append(_Waiting(index, image, line))
-            if len(buckets[width]) == batch_size:
+            line = line_to_array(image, self._whole_line)
+            waiting, width = _Waiting(index, image, line), line.shape[2]
+            if width > self.line_config.max_width:
+                decoded = self._decoded(line, constraint)
+                readings[index] = self._upright(decoded, waiting, constraint)
+            else:
+                buckets[width].append(waiting)
+            if width in buckets and len(buckets[width]) == batch_size:
                 readings |= self._read_bucket(buckets.pop(width), constraint)
             if index - given == LOOK_AHEAD and given not in readings:
                 readings |= self._read_bucket(buckets.pop(next(iter(buckets))), constraint)
@@ -152,44 +143,70 @@ class Recognizer:
     def read_page(
         self, source: ImageSource, constraint: Constraint | None = None
     ) -> list[PageLine]:
-        """Find the lines of a page and read them, in reading order; see `read_lines`."""
-        page = read_image(source)
-        quads = find_lines(page)
-        crops = (crop_line(page, quad) for quad in quads)
-        readings = self.read_lines(crops, constraint=constraint)
-        return [
-            PageLine(reading.text, reading.confidence, quad)
-            for reading, quad in zip(readings, quads, strict=True)
-        ]
+        """Find the lines of a page and read them; see `serving.pages.read_pages`."""
+        return self.read_pages([source], constraint)[0]
+
+    def read_pages(
+        self, sources: Iterable[ImageSource], constraint: Constraint | None = None
+    ) -> list[list[PageLine]]:
+        """Read pages; lines of all of them share batches. See `serving.pages.read_pages`."""
+        return read_pages(sources, lambda crops: self.read_lines(crops, constraint=constraint))
 
     def _read_bucket(
         self, bucket: Sequence["_Waiting"], constraint: Constraint | None
     ) -> dict[int, LineReading]:
         logits = self.logits(np.stack([waiting.line for waiting in bucket]))
-        readings = {}
-        for waiting, line_logits in zip(bucket, logits, strict=True):
-            decoded = _decode(line_logits, constraint)
-            reading = self._reading(decoded)
-            if decoded.uprightness < self.line_config.turn_below:
-                # no batch mate may change a reading, so the turned line goes alone
-                line = line_to_array(half_turn(waiting.image), self.line_config)
-                other = _decode(self.logits(line[np.newaxis])[0], constraint)
-                if other.uprightness > decoded.uprightness:
-                    reading = self._reading(other, turned=True)
-            readings[waiting.index] = reading
-        return readings
+        return {
+            waiting.index: self._upright(_decode(line_logits, constraint), waiting, constraint)
+            for waiting, line_logits in zip(bucket, logits, strict=True)
+        }
 
-    def _reading(self, decoded: Decoded, turned: bool = False) -> LineReading:
+    def _upright(
+        self, decoded: Decoded, waiting: "_Waiting", constraint: Constraint | None
+    ) -> LineReading:
+        """What a line says; or, if that speaks little for its standing upright, what it says
+        turned by 180°, if that speaks more."""
+        if decoded.uprightness < self.line_config.turn_below:
+            # no batch mate may change a reading, so the turned line goes alone
+            line = line_to_array(half_turn(waiting.image), self._whole_line)
+            other = self._decoded(line, constraint)
+            if other.uprightness > decoded.uprightness:
+                return self._reading(other, waiting.image, turned=True)
+        return self._reading(decoded, waiting.image)
+
+    def _decoded(self, line: FloatLine, constraint: Constraint | None) -> Decoded:
+        """Read one line (1, H, W) of any width."""
+        chunk, width = self.line_config.max_width, line.shape[2]
+        if width <= chunk:
+            return _decode(self.logits(line[np.newaxis])[0], constraint)
+        starts = chunk_starts(width, chunk, OVERLAP * self.line_config.height)
+        chunks = (self.logits(line[np.newaxis, ..., x : x + chunk])[0] for x in starts)
+        time_steps = self.model_config.time_steps
+        parts = segments(chunks, [time_steps(x + chunk) - time_steps(chunk) for x in starts])
+        if constraint is None:
+            return merged((greedy_decode(part), len(part)) for part in parts)
+        return _decode(np.concatenate(list(parts)), constraint)
+
+    def _reading(self, decoded: Decoded, image: UInt8Image, turned: bool = False) -> LineReading:
+        size_hw, config = image.shape[:2], self._whole_line
+        num_steps = self.model_config.time_steps(line_width(size_hw, config))
+        share = content_width(size_hw, config) / line_width(size_hw, config)
         return LineReading(
             text=self.vocab.decode(decoded.ids),
             confidence=decoded.confidence,
             char_confidences=decoded.char_confidences,
             spans=decoded.spans,
+            edges=char_edges(decoded.spans, num_steps * share),
             turned=turned,
         )
 
 
 def _decode(logits: NDArray[np.float32], constraint: Constraint | None) -> Decoded:
-    if constraint is None:
-        return greedy_decode(logits)
-    return beam_decode(logits, constraint.automaton)
+    return beam_decode(logits, constraint.automaton) if constraint else greedy_decode(logits)
+
+
+def _without_squeezing(config: LineConfig) -> LineConfig:
+    """The same for lines of any width; networks that know one width alone keep it."""
+    if config.min_width == config.max_width:
+        return config
+    return replace(config, max_width=MAX_CHUNKS * config.max_width)

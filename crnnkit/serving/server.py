@@ -17,7 +17,8 @@ from werkzeug.wrappers import Response as BaseResponse
 from crnnkit.errors import ConfigError, ImageError, VocabError
 from crnnkit.model.constraints import Constraint, constraint_of
 from crnnkit.preprocessing.images import ImageSource
-from crnnkit.serving.recognizer import PageLine, Recognizer
+from crnnkit.serving.readings import PageLine
+from crnnkit.serving.recognizer import Recognizer
 from crnnkit.vocab import Vocab
 
 MAX_UPLOAD_MB = 20

@@ -23,7 +23,8 @@ from crnnkit.plots.canvas import Plot
 from crnnkit.plots.charts import plot_history
 from crnnkit.plots.pictures import plot_readings_over_epochs
 from crnnkit.preprocessing.images import ImageSource, read_image
-from crnnkit.serving.recognizer import PageLine, Recognizer
+from crnnkit.serving.readings import PageLine
+from crnnkit.serving.recognizer import Recognizer
 
 UInt8Image = NDArray[np.uint8]
 

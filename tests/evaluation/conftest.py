@@ -9,7 +9,7 @@ from crnnkit.dataset.index import Line
 from crnnkit.evaluation.report import evaluate
 from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import write_image
-from crnnkit.serving.recognizer import LineReading
+from crnnkit.serving.readings import LineReading
 from crnnkit.vocab import Vocab
 
 MakeLines = Callable[[Sequence[str]], list[Line]]

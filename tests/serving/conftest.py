@@ -11,7 +11,8 @@ from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage
 from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.serving.export import export_onnx
-from crnnkit.serving.recognizer import PageLine, Recognizer
+from crnnkit.serving.readings import PageLine
+from crnnkit.serving.recognizer import Recognizer
 from crnnkit.vocab import Vocab
 
 TINY_MODEL = ModelConfig(

@@ -24,7 +24,7 @@ from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import EpochResult
 from crnnkit.plots.canvas import Plot
 from crnnkit.preprocessing.images import read_image, write_image
-from crnnkit.serving.recognizer import LineReading, PageLine
+from crnnkit.serving.readings import LineReading, PageLine
 from crnnkit.workbook import widgets
 from crnnkit.workbook.widgets import (
     COLOURS,
@@ -281,7 +281,7 @@ DEMO = """
     import numpy as np
     from crnnkit.preprocessing.images import read_image
     from crnnkit.preprocessing.lines import find_lines
-    from crnnkit.serving.recognizer import PageLine
+    from crnnkit.serving.readings import PageLine
     from crnnkit.workbook.widgets import RecognitionDemo
 
     class Reader:

@@ -1,0 +1,117 @@
+"""Text that runs from top to bottom, as on signboards and scrolls: found, and set in a row.
+
+A column is a stack of characters about as wide as they are high. Its quad begins where its text
+does, at the top right corner, so that cut out it shows a line of characters that lie on their left
+side; `as_row` sets them upright.
+"""
+
+import cv2
+import numpy as np
+
+_GAP = 0.3
+"""How far a character reaches up and down, or to the sides, in text heights, to meet the next."""
+_MIN_CHARACTERS = 3.5
+"""A column is at least so many times as high as it is wide."""
+_MIN_WIDTH = 0.85
+"""A column is at least so wide, in text heights: single digits are narrower than they are high."""
+_PITCH = (0.7, 1.4)
+"""Distance of characters in a column, in widths of the column: digits below each other stand
+wider apart than they are wide, lying Latin letters closer."""
+
+
+def find_columns(boxes: np.ndarray, text_height: float, size_hw: tuple[int, ...]) -> np.ndarray:
+    """Tell which column characters belong to.
+
+    Args:
+        boxes: (N, 4) left, top, right, bottom of strokes that have the size of characters, px.
+        text_height: their typical height, px.
+        size_hw: of the page.
+
+    Returns:
+        (N,) number of the column from 1, in no particular order; 0 for all others.
+    """
+    reach = max(1, round(_GAP * text_height))
+    stacks = _touching(boxes, (0, reach), size_hw)
+    rows = _touching(boxes, (reach, 0), size_hw)
+    row_widths = {row: np.ptp(boxes[rows == row][:, [0, 2]]) for row in np.unique(rows)}
+    columns = np.zeros(len(boxes), int)
+    for stack in np.unique(stacks):
+        members = stacks == stack
+        width = float(np.ptp(boxes[members][:, [0, 2]]))
+        in_narrow_rows = np.median([row_widths[row] for row in rows[members]]) <= 1.6 * width
+        if (
+            in_narrow_rows
+            and width >= _MIN_WIDTH * text_height
+            and _is_column(boxes[members], width)
+        ):
+            columns[members] = columns.max() + 1
+    return columns
+
+
+def as_row(column: np.ndarray) -> np.ndarray | None:
+    """Set the characters of a column side by side.
+
+    Args:
+        column: uint8 (H, W) or (H, W, 3), cut out by its quad: its top is at the left.
+
+    Returns:
+        A line picture; None where the picture cannot be cut into about square characters.
+    """
+    upright = cv2.rotate(column, cv2.ROTATE_90_CLOCKWISE)
+    gray = upright if upright.ndim == 2 else cv2.cvtColor(upright, cv2.COLOR_RGB2GRAY)
+    ground = np.median(gray)
+    contrast = np.abs(gray - ground).max(axis=1)
+    width = gray.shape[1]
+    cells = _cells(contrast > 0.3 * contrast.max(), width)
+    if not cells or not _PITCH[0] <= gray.shape[0] / len(cells) / width <= _PITCH[1]:
+        return None
+    height = max(bottom - top for top, bottom in cells)
+    row = [_centred(upright[top:bottom], height, int(ground)) for top, bottom in cells]
+    return np.concatenate(row, axis=1)
+
+
+def _touching(boxes: np.ndarray, reach_xy: tuple[int, int], size_hw: tuple[int, ...]) -> np.ndarray:
+    """(N,) group of every box: those that touch once they reach so far to either side."""
+    painted = np.zeros(size_hw[:2], np.uint8)
+    x, y = reach_xy
+    for left, top, right, bottom in boxes:
+        painted[max(0, top - y) : bottom + y, max(0, left - x) : right + x] = 1
+    _, groups = cv2.connectedComponents(painted, connectivity=4)
+    centres = (boxes[:, :2] + boxes[:, 2:]) // 2
+    return groups[centres[:, 1], centres[:, 0]]
+
+
+def _is_column(boxes: np.ndarray, width: float) -> bool:
+    top, bottom = int(boxes[:, 1].min()), int(boxes[:, 3].max())
+    if bottom - top < _MIN_CHARACTERS * width:
+        return False
+    inked = np.zeros(bottom - top, bool)
+    for box in boxes:
+        inked[box[1] - top : box[3] - top] = True
+    pitch = (bottom - top) / len(_cells(inked, width)) / width
+    return _PITCH[0] <= pitch <= _PITCH[1]
+
+
+def _cells(inked: np.ndarray, width: float) -> list[tuple[int, int]]:
+    """Top and bottom of the characters of a column, given which of its rows hold ink.
+
+    Parts are joined while they fit into a square, runs much higher are several characters.
+    """
+    edges = np.flatnonzero(np.diff(inked.astype(np.int8), prepend=0, append=0))
+    cells: list[tuple[int, int]] = []
+    for top, bottom in edges.reshape(-1, 2).tolist():
+        if cells and bottom - cells[-1][0] <= 1.05 * width:
+            cells[-1] = (cells[-1][0], bottom)
+        else:
+            count = max(1, round((bottom - top) / (1.2 * width)))
+            cuts = np.linspace(top, bottom, count + 1).round().astype(int).tolist()
+            cells += zip(cuts[:-1], cuts[1:], strict=True)
+    return cells
+
+
+def _centred(character: np.ndarray, height: int, ground: int) -> np.ndarray:
+    """The character on a ground of this height."""
+    above = (height - len(character)) // 2
+    below = height - len(character) - above
+    border = cv2.BORDER_CONSTANT
+    return cv2.copyMakeBorder(character, above, below, 0, 0, border, value=(ground,) * 3)

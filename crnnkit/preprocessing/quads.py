@@ -1,0 +1,103 @@
+"""Corners of lines and characters on a page: pure geometry.
+
+A quad is (4, 2), x and y in px, clockwise from the top left corner of the text, whichever way the
+text lies on its page.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Quad = NDArray[np.float32]
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Area that two convex quads share ÷ the area that either covers, 0 to 1."""
+    shared, either = _shared_area(a, b)
+    return shared / either if either > 0 else 0.0
+
+
+def coverage(a: np.ndarray, b: np.ndarray) -> float:
+    """Share of quad `a` that lies inside quad `b`, 0 to 1."""
+    area = cv2.contourArea(np.asarray(a, np.float32))
+    return _shared_area(a, b)[0] / area if area > 0 else 0.0
+
+
+def _shared_area(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Area inside both and inside either."""
+    a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
+    apart = (a.max(0) <= b.min(0)).any() or (b.max(0) <= a.min(0)).any()
+    shared = 0.0 if apart else float(cv2.intersectConvexConvex(a, b)[0])
+    return shared, cv2.contourArea(a) + cv2.contourArea(b) - shared
+
+
+def crop_line(page: np.ndarray, quad: np.ndarray) -> np.ndarray:
+    """Cut a line, or a sheet, out of its page and set it upright by a perspective warp.
+
+    Args:
+        page: uint8 (H, W) or (H, W, 3) RGB.
+        quad: (4, 2) corners in px, clockwise from the top left corner of the text.
+
+    Returns:
+        uint8 picture, as wide and high as the longer of the quad's opposite sides.
+    """
+    corners = np.asarray(quad, dtype=np.float32)
+    sides = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)
+    width, height = (max(1, round(float(max(sides[i], sides[i + 2])))) for i in (0, 1))
+    target = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
+    # Corners are pixel borders, OpenCV's coordinates pixel centres: half a pixel apart.
+    warp = cv2.getPerspectiveTransform(corners - 0.5, target - 0.5)
+    size = (width, height)
+    return cv2.warpPerspective(
+        page, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def char_quads(line: np.ndarray, edges: Sequence[tuple[float, float]]) -> list[Quad]:
+    """Place characters on the page whose line they belong to.
+
+    Args:
+        line: the line's quad.
+        edges: per character its left and right edge, 0 to 1 from the line's left to its right end.
+
+    Returns:
+        Per character the slice of the line's quad between its edges.
+    """
+    top_left, top_right, bottom_right, bottom_left = np.asarray(line, np.float64)
+
+    def cut(at: float) -> tuple[np.ndarray, np.ndarray]:
+        return (1 - at) * top_left + at * top_right, (1 - at) * bottom_left + at * bottom_right
+
+    quads = []
+    for left, right in edges:
+        (upper_left, lower_left), (upper_right, lower_right) = cut(left), cut(right)
+        quads.append(np.array([upper_left, upper_right, lower_right, lower_left], np.float32))
+    return quads
+
+
+def char_edges(
+    spans: Sequence[tuple[int, int]], num_steps: float
+) -> tuple[tuple[float, float], ...]:
+    """Where the characters of a line end, from where CTC put them.
+
+    CTC marks a character by a peak of a step or two somewhere inside it; two neighbours meet
+    halfway between their peaks. The first and the last reach as far outwards as inwards.
+
+    Args:
+        spans: per character its time steps, half-open [start, end), in the order of the text.
+        num_steps: time steps that the line's picture covers, without padding.
+
+    Returns:
+        Per character its left and right edge, 0 to 1 from the picture's left to its right end.
+    """
+    if not spans:
+        return ()
+    starts, ends = np.array(spans, float).T
+    between = (ends[:-1] + starts[1:]) / 2
+    first, last = starts[0] + ends[0], starts[-1] + ends[-1]
+    outer = (first - between[0], last - between[-1]) if len(between) else (0.0, num_steps)
+    edges = np.concatenate([outer[:1], between, outer[1:]]) / num_steps
+    edges = np.clip(edges, 0, 1).tolist()
+    return tuple(zip(edges[:-1], edges[1:], strict=True))

@@ -1,0 +1,59 @@
+"""Where characters stand on a page, from numbers done by hand."""
+
+import numpy as np
+import pytest
+
+from crnnkit.preprocessing.quads import char_edges, char_quads, coverage, iou
+
+SQUARE = np.array([[0, 0], [4, 0], [4, 4], [0, 4]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("other", "shared", "expected"),
+    [
+        (SQUARE, 1.0, 1.0),  # itself
+        (SQUARE + (2, 0), 0.5, 8 / 24),  # half of it beside
+        (SQUARE + (4, 0), 0.0, 0.0),  # touches
+        (SQUARE + (9, 9), 0.0, 0.0),  # elsewhere
+        (SQUARE / 2, 0.25, 0.25),  # inside
+        (np.roll(SQUARE, 2, axis=0), 1.0, 1.0),  # text upside down: the same place
+        (SQUARE * 0, 0.0, 0.0),  # of no area
+    ],
+)
+def test_shared_area(other, shared, expected):
+    assert iou(SQUARE, other) == pytest.approx(expected)
+    assert coverage(SQUARE, other) == pytest.approx(shared)
+
+
+@pytest.mark.parametrize(
+    ("spans", "num_steps", "expected"),
+    [
+        ([], 10, []),
+        ([(4, 5)], 10, [(0, 1)]),  # one character is the whole picture
+        ([(2, 3), (6, 7), (10, 11)], 13, [(0.5, 4.5), (4.5, 8.5), (8.5, 12.5)]),  # even pitch
+        ([(0, 1), (9, 10)], 10, [(0, 5), (5, 10)]),  # outer edges stay inside the picture
+        ([(1, 3), (3, 4)], 5.5, [(1, 3), (3, 4)]),  # neighbours without a blank; padding is off
+    ],
+)
+def test_characters_meet_halfway_between_their_peaks(spans, num_steps, expected):
+    edges = char_edges(spans, num_steps)
+    assert np.array(edges) == pytest.approx(
+        np.array(expected) / (num_steps if spans != [(4, 5)] else 1)
+    )
+
+
+def test_characters_of_a_level_line_are_slices_of_its_box():
+    quads = char_quads([[10, 20], [110, 20], [110, 40], [10, 40]], [(0, 0.25), (0.25, 1)])
+    assert quads[0].tolist() == [[10, 20], [35, 20], [35, 40], [10, 40]]
+    assert quads[1].tolist() == [[35, 20], [110, 20], [110, 40], [35, 40]]
+
+
+def test_characters_of_a_column_follow_each_other_downwards():
+    # the text begins at the top right corner of the column and runs down
+    quads = char_quads([[40, 0], [40, 100], [0, 100], [0, 0]], [(0, 0.5), (0.5, 1)])
+    assert quads[0].tolist() == [[40, 0], [40, 50], [0, 50], [0, 0]]
+
+
+def test_characters_of_a_line_seen_at_an_angle_follow_its_sides():
+    (quad,) = char_quads([[0, 0], [100, 10], [100, 30], [0, 40]], [(0.5, 1)])
+    assert quad.tolist() == [[50, 5], [100, 10], [100, 30], [50, 35]]
