@@ -34,8 +34,8 @@ RANK = {name: i for i, shelf in enumerate(SHELVES) for name in shelf}
 CONFINED = {
     "torch": r"model/(crnn|ctc|checkpoint|foreign)|dataset/lines|finetuning/\w+|serving/export",
     "matplotlib": r"plots/\w+",
-    "ipywidgets": r"workbook/widgets",
-    "papermill": r"workbook/pipeline",
+    "ipywidgets": r"workbook/(widgets|labelling|browser)",
+    "papermill": r"workbook/(parameters|pipeline)",
 }
 """The modules that may import a heavy library at their top."""
 INSIDE_FUNCTIONS = {"torch": r"serving/recognizer"}
