@@ -35,3 +35,14 @@ def pipeline(
     print(format_result(result))
     if result.failed_gates:
         raise PipelineError("; ".join(map(str, result.failed_gates)))
+
+
+def notebooks(
+    language: Annotated[str, typer.Option(help="Folder below notebooks/.")] = "zh",
+) -> None:
+    """Write the notebooks with their prose in another language, code and outputs as they are."""
+    from crnnkit.workbook.handover import display_path, project_root
+    from crnnkit.workbook.translation import write_translations
+
+    for path in write_translations(project_root() / "notebooks", language):
+        print(display_path(path))

@@ -26,7 +26,8 @@ from crnnkit.plots.pictures import plot_readings_over_epochs
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.serving.recognizer import PageLine, Recognizer
 from crnnkit.vocab import Vocab
-from crnnkit.workbook.labelling import Labelling, Task
+from crnnkit.workbook.handover import resolve_path
+from crnnkit.workbook.labelling import Labelling, Task, unlabelled
 
 UInt8Image = NDArray[np.uint8]
 
@@ -256,6 +257,23 @@ class LabellingAid:
             self.text.value = task.suggestion
             self.reading.value = _reading_note(task)
             self.text.focus()
+
+
+def label_pictures(folder: str, index: str, model: str) -> LabellingAid:
+    """An aid that labels the pictures of a folder; see `labelling.unlabelled`.
+
+    Args:
+        folder: where the pictures lie.
+        index: index file to write; what it holds already is done.
+        model: checkpoint or .onnx file whose readings are suggested; "" = none.
+
+    Raises:
+        DatasetError: if the folder has no pictures or the index is faulty.
+        CheckpointError: if the model cannot be used.
+    """
+    reader = Recognizer.load(resolve_path(model)) if model else None
+    target = resolve_path(index)
+    return LabellingAid(Labelling(unlabelled(resolve_path(folder), target, reader), [target]))
 
 
 class TrainingMonitor:

@@ -14,9 +14,11 @@ import nbformat
 import numpy as np
 import pytest
 
+from crnnkit.dataset.index import read_index
 from crnnkit.preprocessing.images import write_image
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 DEMO = """
     import numpy as np
     from crnnkit.preprocessing.images import read_image
@@ -30,13 +32,21 @@ DEMO = """
 
     RecognitionDemo(Reader()).view
 """
+LABELLING = """
+    from pathlib import Path
+    from crnnkit.workbook.labelling import Labelling, Task
+    from crnnkit.workbook.widgets import LabellingAid
+
+    tasks = [Task(Path(f"{name}.png").resolve(), name, 0.5) for name in ("GL-1", "6L-2", "GL-3")]
+    LabellingAid(Labelling(tasks, [Path("train.txt").resolve()])).view
+"""
 
 
 @pytest.fixture
-def lab(tmp_path):
-    """A JupyterLab on a folder with one notebook; gives its address."""
+def lab(tmp_path, request):
+    """A JupyterLab on a folder with one notebook of one cell, the parameter; gives its address."""
     kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    cell = nbformat.v4.new_code_cell(textwrap.dedent(DEMO).strip())
+    cell = nbformat.v4.new_code_cell(textwrap.dedent(request.param).strip())
     notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
     nbformat.write(notebook, tmp_path / "demo.ipynb")
     with socket.socket() as free:
@@ -77,6 +87,7 @@ def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("lab", [DEMO], indirect=True, ids=["demo"])
 def test_the_demo_reads_an_upload_in_a_real_jupyterlab(lab, tmp_path, make_line):
     if CHROMIUM is None:
         pytest.skip("not run: no Chromium")
@@ -88,9 +99,8 @@ def test_the_demo_reads_an_upload_in_a_real_jupyterlab(lab, tmp_path, make_line)
         page_picture[top : top + 40, 30 : 30 + line.shape[1]] = line
     write_image(tmp_path / "页面.png", page_picture)
     (tmp_path / "notes.txt").write_text("no picture")
-    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(60_000)
         expect.set_options(timeout=60_000)
@@ -112,3 +122,36 @@ def test_the_demo_reads_an_upload_in_a_real_jupyterlab(lab, tmp_path, make_line)
         expect(page.get_by_text("notes.txt: picture of 10 bytes: not a picture")).to_be_visible()
         expect(page.get_by_role("cell", name="设备编号")).to_have_count(0)
         browser.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("lab", [LABELLING], indirect=True, ids=["labelling"])
+def test_lines_are_labelled_with_the_keyboard_in_a_real_jupyterlab(lab, tmp_path, make_line):
+    if CHROMIUM is None:
+        pytest.skip("not run: no Chromium")
+    from playwright.sync_api import expect, sync_playwright
+
+    for name in ("GL-1", "6L-2", "GL-3"):
+        write_image(tmp_path / f"{name}.png", make_line(name.replace("6", "G")))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        page.goto(lab)
+        page.locator(".jp-CodeCell .cm-content").click()
+        page.keyboard.press("Shift+Enter")
+        field = page.get_by_placeholder("what is printed; Enter writes it down")
+        expect(field).to_have_value("GL-1")
+        field.press("Enter")
+        expect(field).to_have_value("6L-2")
+        field.fill("GL-2")
+        field.press("Enter")
+        expect(page.get_by_text("2 labelled, 1 left; 1.5 keys a line")).to_be_visible()
+        page.get_by_role("button", name="Skip").click()
+        expect(page.get_by_text("All done.")).to_be_visible()
+        page.get_by_role("button", name="Undo").click()
+        expect(field).to_have_value("GL-3")
+        page.screenshot(path=tmp_path / "labelling.png")
+        browser.close()
+    assert [line.text for line in read_index(tmp_path / "train.txt")] == ["GL-1", "GL-2"]
