@@ -153,11 +153,16 @@ class Labelling:
             self.entries.append(Entry(self.task, None, (), keys=1))
 
     def undo(self) -> None:
-        """Go back by one line, and take its label back."""
+        """Go back by one line, and take its label back.
+
+        Raises:
+            DatasetError: if an index cannot be read or written; nothing is undone then.
+        """
         if self.entries:
-            last = self.entries.pop()
-            for index, text in zip(self.indexes, last.former, strict=False):
-                _label(index, last.task.image, text, is_new_allowed=True)
+            last = self.entries[-1]
+            for index, former in zip(self.indexes, last.former, strict=False):
+                _label(index, last.task.image, former, is_new_allowed=True)
+            self.entries.pop()
 
     @property
     def message(self) -> str:

@@ -110,6 +110,14 @@ def test_undo_goes_back_to_the_beginning_and_no_further(labelling, index):
     assert labelling.task.image.name == "20.png"
 
 
+def test_an_index_that_cannot_be_read_lets_nothing_be_undone(labelling, index):
+    labelling.accept("GL-2")
+    index.write_text("no tab here\n")
+    with pytest.raises(DatasetError, match="missing_tab"):
+        labelling.undo()
+    assert labelling.task.image.name == "30.png"
+
+
 def test_what_another_program_added_meanwhile_stays(labelling, index, folder):
     labelling.accept("GL-2")
     other = folder.parent / "other.png"
