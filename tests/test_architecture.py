@@ -35,7 +35,7 @@ CONFINED = {
     "torch": r"model/(crnn|ctc|checkpoint|foreign)|dataset/lines|finetuning/\w+|serving/export",
     "matplotlib": r"plots/\w+",
     "ipywidgets": r"workbook/widgets",
-    "papermill": r"workbook/pipeline",
+    "papermill": r"workbook/(parameters|pipeline)",
 }
 """The modules that may import a heavy library at their top."""
 INSIDE_FUNCTIONS = {"torch": r"serving/network"}

@@ -10,14 +10,14 @@ import pytest
 from crnnkit.dataset.index import read_index, write_index
 from crnnkit.serving.recognizer import Recognizer
 from crnnkit.workbook.handover import StepRecord, read_step, resolve_path
-from crnnkit.workbook.pipeline import (
+from crnnkit.workbook.manifest import PipelineResult
+from crnnkit.workbook.parameters import (
     STEPS,
-    PipelineResult,
+    declared_numbers,
     declared_parameters,
-    format_result,
     load_parameters,
-    run_pipeline,
 )
+from crnnkit.workbook.pipeline import format_result, run_pipeline
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "data" / "demo"
@@ -89,6 +89,7 @@ def test_parameters_from_outside_arrived_in_their_notebooks(result):
     assert result.numbers["train_lines"] == 60
     assert result.numbers["epochs"] == 2
     assert result.numbers["measured_on"] == "val"
+    assert set(result.numbers) <= declared_numbers(), "a gate on it would be refused"
 
 
 @pytest.mark.notebooks

@@ -28,6 +28,7 @@ for command in (
     reading.recognize,
     reading.serve,
     workbook.pipeline,
+    workbook.notebooks,
     data.doctor,
     data.split,
     data.convert,

@@ -70,6 +70,16 @@ class ModelConfig:
             width = -(-width // stage.stride_hw[1])
         return width
 
+    @property
+    def receptive_field(self) -> int:
+        """Pixels of width that the convolutions see from one time step; the LSTM sees the rest."""
+        seen, pixels_per_step = 1, 1
+        for stage in self.stages:
+            seen += 2 * pixels_per_step  # a 3x3 convolution reaches one step to either side
+            pixels_per_step *= stage.stride_hw[1]
+            seen += 2 * pixels_per_step * (stage.num_convs - 1)
+        return seen
+
 
 @dataclass(frozen=True)
 class Pool:

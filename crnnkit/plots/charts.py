@@ -12,6 +12,7 @@ from crnnkit.plots.canvas import (
     BELOW,
     BESIDE,
     BLUE,
+    GREEN,
     GREY,
     INK,
     ORANGE,
@@ -111,6 +112,29 @@ def plot_character_frequency(
     return figure
 
 
+def plot_vocab_cost(vocab_sizes: Mapping[str, int], num_features: int, num_steps: int) -> Plot:
+    """What the last layer costs: its weights, and its multiplications for one line.
+
+    Args:
+        vocab_sizes: name of a vocabulary → V.
+        num_features: features per time step that the layer takes.
+        num_steps: time steps T of the line.
+    """
+    figure = new_figure(0.8 + 0.35 * len(vocab_sizes))
+    names = [f"{name}, V = {size:,}" for name, size in vocab_sizes.items()]
+    weights = [(num_features + 1) * size / 1e6 for size in vocab_sizes.values()]
+    products = [num_features * size * num_steps / 1e6 for size in vocab_sizes.values()]
+    panels = figure.subplots(1, 2, sharey=True)
+    labels = ("million weights of the last layer", f"million multiplications, T = {num_steps}")
+    for axes, numbers, label in zip(panels, (weights, products), labels, strict=True):
+        bars = axes.barh(names, numbers, color=BLUE, height=0.6)
+        axes.bar_label(bars, [f" {number:.2f}" for number in numbers], fontsize=8, color=GREY)
+        axes.margins(x=0.15)
+        label_axes(axes, label, "")
+    panels[0].invert_yaxis()
+    return figure
+
+
 def plot_history(history: Sequence[Epoch]) -> Plot:
     """Loss and CER per epoch; a dot marks the epoch that was kept (lowest validation CER)."""
     figure = new_figure(3.0)
@@ -130,6 +154,28 @@ def plot_history(history: Sequence[Epoch]) -> Plot:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(frameon=False, fontsize=8)
         label_axes(axes, "epoch", label)
+    return figure
+
+
+def plot_runs(histories: Mapping[str, Sequence[Epoch]]) -> Plot:
+    """Several runs side by side: CER per epoch on training lines and on validation lines.
+
+    Args:
+        histories: name of a run → its epochs; at most four runs.
+    """
+    figure = new_figure(3.0)
+    panels = figure.subplots(1, 2, sharey=True)
+    for (name, history), colour in zip(histories.items(), (BLUE, ORANGE, GREEN, RED), strict=False):
+        epochs = [epoch.epoch for epoch in history]
+        style = {"marker": ".", "markersize": 4, "lw": 1.5, "color": colour, "label": name}
+        panels[0].plot(epochs, [epoch.train_cer for epoch in history], **style)
+        panels[1].plot(epochs, [epoch.val_cer for epoch in history], **style)
+    for axes, part in zip(panels, ("training", "validation"), strict=True):
+        axes.set_ylim(0, 1.05 * max(1.0, axes.get_ylim()[1] / 1.05))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        label_axes(axes, "epoch", f"character error rate, {part} lines")
+    panels[1].legend(frameon=False, fontsize=8)
     return figure
 
 

@@ -14,6 +14,7 @@ from crnnkit.plots.canvas import (
     GREY,
     INK,
     ORANGE,
+    PALE,
     RED,
     Plot,
     UInt8Image,
@@ -105,6 +106,34 @@ def plot_before_after(
     texts = zip(references, before, after, strict=True)
     labels = ("printed", "before", "after")
     return _plot_readings(images, [list(zip(labels, row, strict=True)) for row in texts])
+
+
+def plot_time_steps(
+    line: NDArray[np.generic], num_steps: int, receptive_field: int, shown: Sequence[int]
+) -> Plot:
+    """A line cut into its time steps, and what the convolutions see from some of them.
+
+    Args:
+        line: (H, W) the network's input with its padding, uint8 grey.
+        num_steps: time steps T that the network makes of the W pixels.
+        receptive_field: width seen from one step, pixels.
+        shown: the steps whose view is drawn.
+    """
+    height, width = line.shape
+    pixels = width / num_steps
+    figure = new_figure(1.9)
+    axes = figure.subplots()
+    axes.imshow(line, cmap="gray", vmin=0, vmax=255)
+    axes.vlines(np.arange(1, num_steps) * pixels - 0.5, -0.5, height - 0.5, color=PALE, lw=0.5)
+    for step, colour in zip(shown, (BLUE, ORANGE, GREEN, RED), strict=False):
+        left, right = step * pixels - receptive_field / 2, step * pixels + receptive_field / 2
+        axes.axvspan(left, right, ymax=0.5, color=colour, alpha=0.3, lw=0)
+        axes.axvspan(step * pixels - 0.5, (step + 1) * pixels - 0.5, color=colour, alpha=0.6, lw=0)
+        write(axes, (step * pixels, -1.5), f"step {step}", align=(0.5, 0), colour=colour)
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_yticks([])
+    label_axes(axes, f"W = {width} px, T = {num_steps} time steps", "")
+    return figure
 
 
 def plot_reading(

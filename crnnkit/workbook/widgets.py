@@ -1,9 +1,9 @@
-"""What moves in a notebook: the recognition demo, and training watched live."""
+"""What moves in a notebook: the recognition demo, labelling, and training watched live."""
 
 import html
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,15 +16,19 @@ from PIL import Image
 
 from crnnkit.dataset.faults import count_of
 from crnnkit.dataset.index import Line
-from crnnkit.errors import ImageError
+from crnnkit.errors import ConfigError, DatasetError, ImageError, VocabError
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import EpochResult
+from crnnkit.model.constraints import Constraint
 from crnnkit.plots.canvas import Plot
 from crnnkit.plots.charts import plot_history
 from crnnkit.plots.pictures import plot_readings_over_epochs
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.serving.readings import PageLine
 from crnnkit.serving.recognizer import Recognizer
+from crnnkit.vocab import Vocab
+from crnnkit.workbook.handover import resolve_path
+from crnnkit.workbook.labelling import Labelling, Task, unlabelled
 
 UInt8Image = NDArray[np.uint8]
 
@@ -33,6 +37,8 @@ SURE, UNSURE = 0.9, 0.5
 COLOURS = {"sure": "#15803d", "doubtful": "#ea580c", "unsure": "#b91c1c"}
 MAX_SHOWN_PX = 1200
 """Longer side of the picture sent to the browser, pixels."""
+LABELLED_PX = 64
+"""Least height of a line that is to be labelled, pixels."""
 SECONDS_BETWEEN_CURVES = 10.0
 """Drawing takes time that training could use."""
 
@@ -40,7 +46,11 @@ SECONDS_BETWEEN_CURVES = 10.0
 class PageReader(Protocol):
     """What the demo needs of a recogniser."""
 
-    def read_page(self, source: ImageSource) -> list[PageLine]:
+    vocab: Vocab
+
+    def read_page(
+        self, source: ImageSource, constraint: Constraint | None = None
+    ) -> list[PageLine]:
         """The lines of one picture in reading order."""
 
 
@@ -53,6 +63,8 @@ class DemoState:
     picture: UInt8Image | None = None
     lines: tuple[PageLine, ...] = ()
     error: str = ""
+    before: tuple[str, ...] | None = None
+    """What another recogniser reads on the same lines; None = there is none."""
 
     @property
     def message(self) -> str:
@@ -66,13 +78,27 @@ class DemoState:
         return f"{self.name}: {count_of(len(self.lines), 'line')}"
 
 
-def read_picture(reader: PageReader, content: bytes, name: str) -> DemoState:
-    """Read an uploaded picture; one that cannot be read becomes a state that says so."""
+def read_picture(
+    reader: PageReader,
+    content: bytes,
+    name: str,
+    before: PageReader | None = None,
+    pattern: str = "",
+) -> DemoState:
+    """Read an uploaded picture; one that cannot be read becomes a state that says so.
+
+    Args:
+        before: another recogniser to compare with; it reads without the pattern.
+        pattern: regular expression for every line; "" = whatever comes.
+    """
     try:
         picture = read_image(content)
-    except ImageError as error:
+        constraint = Constraint.pattern(pattern, reader.vocab) if pattern else None
+    except (ImageError, ConfigError, VocabError) as error:
         return DemoState(name, error=f"{name}: {error}")
-    return DemoState(name, picture, tuple(reader.read_page(picture)))
+    lines = tuple(reader.read_page(picture, constraint))
+    earlier = tuple(line.text for line in before.read_page(picture)) if before else None
+    return DemoState(name, picture, lines, before=earlier)
 
 
 def draw_boxes(picture: UInt8Image, lines: Sequence[PageLine]) -> UInt8Image:
@@ -97,51 +123,70 @@ def colour_of(confidence: float) -> str:
     return COLOURS[kind]
 
 
-def lines_table(lines: Sequence[PageLine]) -> str:
-    """Number, text and confidence of each line as an HTML table; '' for no lines."""
-    rows = "".join(
-        f"<tr><td>{number}</td><td><b>{html.escape(line.text) or '∅'}</b></td>"
-        f'<td style="color:{colour_of(line.confidence)}">{line.confidence:.1%}</td></tr>'
-        for number, line in enumerate(lines, start=1)
-    )
-    head = "<tr><th>#</th><th>text</th><th>confidence</th></tr>"
-    return f"<table>{head}{rows}</table>" if rows else ""
+def lines_table(lines: Sequence[PageLine], before: Sequence[str] | None = None) -> str:
+    """Number, text and confidence of each line as an HTML table; '' for no lines.
+
+    Args:
+        before: what another recogniser read on each; shown where given.
+    """
+    rows = ""
+    for number, line in enumerate(lines, start=1):
+        earlier = f"<td>{html.escape(before[number - 1]) or '∅'}</td>" if before else ""
+        rows += f"<tr><td>{number}</td>{earlier}<td><b>{html.escape(line.text) or '∅'}</b></td>"
+        rows += f'<td style="color:{colour_of(line.confidence)}">{line.confidence:.1%}</td></tr>'
+    titles = ("#", "before", "after", "confidence") if before else ("#", "text", "confidence")
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    return f"<table><tr>{head}</tr>{rows}</table>" if rows else ""
 
 
 class RecognitionDemo:
     """Upload a picture, see its lines: boxes, texts, confidences.
 
     `state` is what is shown, `view` the widget; `read` changes both and needs no browser.
+
+    Args:
+        reader: reads the lines.
+        before: another recogniser, whose readings are shown beside.
     """
 
-    def __init__(self, reader: PageReader) -> None:
+    def __init__(self, reader: PageReader, before: PageReader | None = None) -> None:
         self.reader = reader
+        self.before = before
         self.state = DemoState()
+        self.content = b""
         self.upload = ipywidgets.FileUpload(
             accept="image/*",
             multiple=False,
             description="Upload a picture",
             layout={"width": "auto", "align_self": "flex-start"},
         )
+        self.pattern = ipywidgets.Text(
+            description="Pattern",
+            placeholder=r"every line fits it, such as GL-\d{4}; empty: any text",
+            continuous_update=False,
+            layout={"width": "60%"},
+        )
         self.message = ipywidgets.HTML()
         self.picture = ipywidgets.Image(format="png", layout={"max_width": "60%"})
         self.table = ipywidgets.HTML()
         both = ipywidgets.HBox([self.picture, self.table], layout={"align_items": "flex-start"})
-        self.view = ipywidgets.VBox([self.upload, self.message, both])
+        self.view = ipywidgets.VBox([self.upload, self.pattern, self.message, both])
         self.upload.observe(self._on_upload, names="value")
+        self.pattern.observe(self._on_pattern, names="value")
         self.show(self.state)
 
     def read(self, content: bytes, name: str) -> None:
         """Read a picture file's content and show it."""
+        self.content = content
         self.message.value = f"Reading {html.escape(name)} …"
-        self.show(read_picture(self.reader, content, name))
+        self.show(read_picture(self.reader, content, name, self.before, self.pattern.value))
 
     def show(self, state: DemoState) -> None:
         """Bring the view in line with a state."""
         self.state = state
         style = f' style="color:{COLOURS["unsure"]}"' if state.error else ""
         self.message.value = f"<p{style}>{html.escape(state.message)}</p>"
-        self.table.value = lines_table(state.lines)
+        self.table.value = lines_table(state.lines, state.before)
         has_picture = state.picture is not None
         self.picture.layout.display = None if has_picture else "none"
         if state.picture is not None:
@@ -152,6 +197,84 @@ class RecognitionDemo:
             file = change["new"][0]
             self.read(bytes(file["content"]), file["name"])
             self.upload.value = ()  # else the same file could not be chosen again
+
+    def _on_pattern(self, _change: dict) -> None:
+        if self.content:
+            self.read(self.content, self.state.name)
+
+
+class LabellingAid:
+    """A line, the text that Enter accepts, skip and undo; see `labelling.Labelling`.
+
+    `state` holds the labels, `view` is the widget; `submit` is what Enter does.
+    """
+
+    def __init__(self, state: Labelling) -> None:
+        self.state = state
+        self.picture = ipywidgets.Image(
+            format="png",
+            layout={"max_width": "100%", "min_height": "48px", "object_fit": "contain"},
+        )
+        self.reading = ipywidgets.HTML()
+        self.text = ipywidgets.Text(
+            placeholder="what is printed; Enter writes it down", layout={"width": "60%"}
+        )
+        self.message = ipywidgets.HTML()
+        self.skip = ipywidgets.Button(description="Skip")
+        self.undo = ipywidgets.Button(description="Undo")
+        keys = ipywidgets.HBox([self.text, self.skip, self.undo])
+        self.view = ipywidgets.VBox([self.picture, self.reading, keys, self.message])
+        self.text.on_msg(self._on_message)
+        self.skip.on_click(lambda _: self._do(self.state.skip))
+        self.undo.on_click(lambda _: self._do(self.state.undo))
+        self._show()
+
+    def submit(self) -> None:
+        """Write the present text down and show the next line; an empty one skips."""
+        self._do(lambda: self.state.accept(self.text.value))
+
+    def _on_message(self, _widget: ipywidgets.Text, content: dict, _buffers: list) -> None:
+        if content.get("event") == "submit":  # Enter, even where the text stayed as it was
+            self.submit()
+
+    def _do(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except DatasetError as error:
+            self.message.value = (
+                f'<p style="color:{COLOURS["unsure"]}">{html.escape(str(error))}</p>'
+            )
+            return
+        self._show()
+
+    def _show(self) -> None:
+        task = self.state.task
+        self.message.value = f"<p>{self.state.message}</p>"
+        for part in (self.picture, self.text, self.skip):
+            part.layout.display = "none" if task is None else None
+        self.reading.value = "" if task else "<p>All done.</p>"
+        if task:
+            self.picture.value = _png(_enlarged(read_image(task.image)))
+            self.text.value = task.suggestion
+            self.reading.value = _reading_note(task)
+            self.text.focus()
+
+
+def label_pictures(folder: str, index: str, model: str) -> LabellingAid:
+    """An aid that labels the pictures of a folder; see `labelling.unlabelled`.
+
+    Args:
+        folder: where the pictures lie.
+        index: index file to write; what it holds already is done.
+        model: checkpoint or .onnx file whose readings are suggested; "" = none.
+
+    Raises:
+        DatasetError: if the folder has no pictures or the index is faulty.
+        CheckpointError: if the model cannot be used.
+    """
+    reader = Recognizer.load(resolve_path(model)) if model else None
+    target = resolve_path(index)
+    return LabellingAid(Labelling(unlabelled(resolve_path(folder), target, reader), [target]))
 
 
 class TrainingMonitor:
@@ -212,6 +335,21 @@ class TrainingMonitor:
 
 def _progress_bar(share: float) -> HTML:
     return HTML(f'<progress value="{share:.2f}" max="1"></progress> {100 * share:.0f} %')
+
+
+def _reading_note(task: Task) -> str:
+    """How sure the model is, and what it reads where that is not the suggestion."""
+    style = f'style="color:{colour_of(task.confidence)}"'
+    sure = f"<span {style}>{task.confidence:.1%} sure</span>"
+    return sure if task.reading is None else f"read as <b>{html.escape(task.reading)}</b>, {sure}"
+
+
+def _enlarged(line: UInt8Image) -> UInt8Image:
+    """A low line at a height that eyes read easily, `LABELLED_PX`."""
+    scale = min(max(1.0, LABELLED_PX / line.shape[0]), MAX_SHOWN_PX / line.shape[1])
+    return cv2.resize(line, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC).astype(
+        np.uint8
+    )
 
 
 def _png(image: UInt8Image) -> bytes:

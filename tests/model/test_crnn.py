@@ -17,6 +17,16 @@ def test_the_network_yields_the_time_steps_that_its_config_tells(width):
     assert logits.shape == (2, TINY.time_steps(width), 7)
 
 
+@pytest.mark.parametrize("config", [TINY, ModelConfig()], ids=["tiny", "default"])
+def test_a_time_step_sees_as_many_pixels_as_its_config_tells(config):
+    line = torch.rand(1, 1, 32, 256, requires_grad=True)
+    step = config.time_steps(256) // 2
+    CRNN(config, 7).eval().features(line)[0, step].sum().backward()
+    seen = line.grad[0, 0].abs().sum(0).nonzero().ravel()
+    assert seen.max() - seen.min() + 1 == config.receptive_field
+    assert (seen.max() + seen.min()) / 2 == step * 256 / config.time_steps(256)
+
+
 @pytest.mark.parametrize("layout", [MODELSCOPE, MEIJIERU])
 def test_classic_networks_yield_the_time_steps_that_their_configs_tell(layout):
     convs = tuple(replace(conv, channels=4) for conv in layout.network.convs)

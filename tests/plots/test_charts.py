@@ -23,6 +23,8 @@ FIGURES = {
     "character_frequency": lambda: charts.plot_character_frequency(
         Counter(CHINESE + "℃$" + RARE), missing=["参", RARE]
     ),
+    "runs": lambda: charts.plot_runs({"good": EPOCHS, "few": EPOCHS[:1]}),
+    "vocab_cost": lambda: charts.plot_vocab_cost({"own": 400, "merged": 7051}, 160, 80),
     "history": lambda: charts.plot_history(EPOCHS),
     "confusions": lambda: charts.plot_confusions({("参", "叁"): 3, ("", " "): 2, ("$", "S"): 1}),
     "cer_by_length": lambda: charts.plot_cer_by_length(
@@ -49,6 +51,26 @@ def test_the_epoch_kept_is_the_one_of_lowest_cer_then_loss(words, epoch):
     assert "best: epoch 3, CER 10.00%" in words(figure)
     (kept,) = (curve for curve in figure.axes[1].lines if curve.get_label() == "kept")
     assert kept.get_xydata().tolist() == [[3, 0.1]]
+
+
+def test_runs_are_told_apart_on_training_and_on_validation_lines(epoch):
+    histories = {"good": [epoch(1, 0.4), epoch(2, 0.1)], "high": [epoch(1, 1.6)]}
+    training, validation = charts.plot_runs(histories).axes
+    assert [curve.get_label() for curve in validation.lines] == ["good", "high"]
+    assert validation.lines[0].get_xydata().tolist() == [[1, 0.4], [2, 0.1]]
+    assert training.lines[0].get_xydata().tolist() == [[1, 0.5], [2, 0.5]]
+    assert training.get_ylim() == validation.get_ylim(), "so that a gap can be seen"
+    assert validation.get_ylim()[1] > 1.6
+
+
+def test_the_cost_of_a_vocabulary_is_that_of_the_last_layer():
+    weights, products = charts.plot_vocab_cost({"own": 100, "merged": 7000}, 159, 80).axes
+    assert [bar.get_width() for bar in weights.patches] == [0.016, 1.12]
+    assert [bar.get_width() for bar in products.patches] == pytest.approx([1.272, 89.04])
+    assert [t.get_text() for t in weights.get_yticklabels()] == [
+        "own, V = 100",
+        "merged, V = 7,000",
+    ]
 
 
 def test_one_epoch_is_visible(epoch):

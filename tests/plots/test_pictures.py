@@ -26,6 +26,7 @@ FIGURES = {
     "before_after": lambda line: pictures.plot_before_after(
         [line] * 2, [CHINESE, "$1 $2"], ["", RARE], ["37℃ 体温", "$1 $2"]
     ),
+    "time_steps": lambda line: pictures.plot_time_steps(line, line.shape[1] // 4, 47, [3, 9]),
     "reading": lambda line: pictures.plot_reading(line, "参A", [(1, 3), (4, 5)], [0.9, 0.3], 20),
 }
 
@@ -102,3 +103,10 @@ def test_lists_of_different_lengths_are_refused(line):
         pictures.plot_before_after([line] * 2, ["A", "B"], ["A"], ["A", "B"])
     with pytest.raises(ValueError, match="1 pictures, 2 titles"):
         pictures.plot_line_grid([line], ["A", "B"])
+
+
+def test_what_a_time_step_sees_is_centred_on_it_and_as_wide_as_told():
+    (axes,) = pictures.plot_time_steps(np.zeros((32, 320), np.uint8), 80, 47, [10]).axes
+    view, step = (patch.get_bbox() for patch in axes.patches)
+    assert (view.x0, view.x1) == (40 - 23.5, 40 + 23.5)
+    assert (step.x0, step.x1) == (39.5, 43.5)

@@ -1,19 +1,10 @@
-"""The recognition demo and the training monitor: state, view, and once a real JupyterLab."""
+"""The recognition demo and the training monitor: state and view."""
 
 import io
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import textwrap
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.request import urlopen
 
-import nbformat
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,6 +16,7 @@ from crnnkit.finetuning.history import EpochResult
 from crnnkit.plots.canvas import Plot
 from crnnkit.preprocessing.images import read_image, write_image
 from crnnkit.serving.readings import LineReading, PageLine
+from crnnkit.vocab import Vocab
 from crnnkit.workbook import widgets
 from crnnkit.workbook.widgets import (
     COLOURS,
@@ -53,11 +45,15 @@ LINES = [
 class FakeReader:
     """Reads `lines` on every picture."""
 
+    vocab = Vocab("GL-0123456789A<b>&")
+
     def __init__(self, lines=LINES):
         self.lines = lines
+        self.constraints = []
 
-    def read_page(self, source):
+    def read_page(self, source, constraint=None):
         read_image(source)
+        self.constraints.append(constraint)
         return self.lines
 
 
@@ -106,7 +102,7 @@ def test_an_unreadable_file_becomes_a_state_that_says_why():
 
 def test_a_failure_of_the_recogniser_itself_is_no_unreadable_file():
     class Broken:
-        def read_page(self, source):
+        def read_page(self, source, constraint=None):
             raise ImageError("a fault of ours")
 
     with pytest.raises(ImageError, match="a fault of ours"):
@@ -205,6 +201,45 @@ def test_a_state_can_be_shown_without_reading():
     assert "b.png: 1 line" in demo.message.value
 
 
+# ---------------------------------------------------------------- pattern, before and after
+
+
+def test_a_pattern_is_followed_and_reads_the_picture_again():
+    reader = FakeReader()
+    demo = RecognitionDemo(reader)
+    demo.pattern.value = "GL-[0-9]"  # nothing to read yet
+    demo.read(png(), "a.png")
+    demo.pattern.value = "A+"
+    demo.pattern.value = ""
+    kinds = [constraint and constraint.automaton for constraint in reader.constraints]
+    assert [kind is None for kind in kinds] == [False, False, True]
+    assert demo.state.name == "a.png"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [("GL-[", "no regular expression"), ("京+", "pattern &#x27;京+&#x27;"), ("(?=A)", "pattern")],
+)
+def test_a_pattern_that_cannot_be_followed_says_so_in_place_of_a_reading(pattern, message):
+    demo = RecognitionDemo(FakeReader())
+    demo.read(png(), "a.png")
+    demo.pattern.value = pattern
+    assert message in demo.message.value
+    assert demo.table.value == ""
+    demo.pattern.value = ""
+    assert "a.png: 3 lines" in demo.message.value
+
+
+def test_before_and_after_stand_side_by_side():
+    base = FakeReader([replace(line, text=f"old {i}") for i, line in enumerate(LINES)])
+    demo = RecognitionDemo(FakeReader(), base)
+    demo.pattern.value = "A"
+    demo.read(png(), "a.png")
+    assert base.constraints == [None], "what it reads by itself"
+    assert "<tr><td>1</td><td>old 0</td><td><b>GL-2024-03-001-A</b></td>" in demo.table.value
+    assert "<th>before</th><th>after</th>" in demo.table.value
+
+
 # ---------------------------------------------------------------- training watched
 
 EPOCH = EpochResult(1, 2.0, 0.9, 1.9, 0.8, 0.1, 1e-3, 100.0, 3.0)
@@ -272,103 +307,3 @@ def test_curves_are_drawn_at_intervals_and_at_the_end(monitor, monkeypatch):
         monitor.on_epoch(replace(EPOCH, epoch=epoch))
     monitor.finish()
     assert num_epochs_drawn == [1, 3, 4]
-
-
-# ---------------------------------------------------------------- a real JupyterLab
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DEMO = """
-    import numpy as np
-    from crnnkit.preprocessing.images import read_image
-    from crnnkit.preprocessing.lines import find_lines
-    from crnnkit.serving.readings import PageLine
-    from crnnkit.workbook.widgets import RecognitionDemo
-
-    class Reader:
-        def read_page(self, source):
-            return [PageLine("设备编号", 0.9876, quad) for quad in find_lines(read_image(source))]
-
-    RecognitionDemo(Reader()).view
-"""
-
-
-@pytest.fixture
-def lab(tmp_path):
-    """A JupyterLab on a folder with one notebook; gives its address."""
-    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    cell = nbformat.v4.new_code_cell(textwrap.dedent(DEMO).strip())
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
-    nbformat.write(notebook, tmp_path / "demo.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = {
-        "ServerApp.ip": "127.0.0.1",
-        "ServerApp.port": port,
-        "ServerApp.root_dir": tmp_path,
-        "ServerApp.allow_root": True,
-        "IdentityProvider.token": "test",
-        "LabApp.news_url": "",
-        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
-    }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser"]
-    command += [f"--{name}={value}" for name, value in options.items()]
-    places = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
-    with (tmp_path / "lab.log").open("wb") as log:
-        server = subprocess.Popen(command, env=os.environ | places, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(f"{address}/api?token=test", server, tmp_path / "lab.log")
-        yield f"{address}/lab/tree/demo.ipynb?token=test"
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
-    for _ in range(120):
-        assert server.poll() is None, log.read_text()
-        try:
-            urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(log.read_text())
-
-
-@pytest.mark.browser
-def test_the_demo_reads_an_upload_in_a_real_jupyterlab(lab, tmp_path, make_line):
-    if CHROMIUM is None:
-        pytest.skip("not run: no Chromium")
-    from playwright.sync_api import expect, sync_playwright
-
-    page_picture = np.full((300, 500), 255, np.uint8)
-    for top in (40, 140):
-        line = make_line("GL-2024-03-001-A", height=40)
-        page_picture[top : top + 40, 30 : 30 + line.shape[1]] = line
-    write_image(tmp_path / "页面.png", page_picture)
-    (tmp_path / "notes.txt").write_text("no picture")
-    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
-        page.goto(lab)
-        page.locator(".jp-CodeCell .cm-content").click()
-        page.keyboard.press("Shift+Enter")
-        upload = page.get_by_role("button", name="Upload a picture")
-        for name in ("页面.png", "notes.txt"):
-            with page.expect_file_chooser() as dialog:
-                upload.click()
-            dialog.value.set_files(tmp_path / name)
-            if name == "页面.png":
-                expect(page.get_by_text("页面.png: 2 lines")).to_be_visible()
-                expect(page.get_by_role("cell", name="设备编号")).to_have_count(2)
-                expect(page.get_by_role("cell", name="98.8%")).to_have_count(2)
-                picture = page.locator("img.jupyter-widgets")
-                expect(picture).to_be_visible()
-                expect(picture).to_have_js_property("naturalWidth", 500)  # waits for its decoding
-        expect(page.get_by_text("notes.txt: picture of 10 bytes: not a picture")).to_be_visible()
-        expect(page.get_by_role("cell", name="设备编号")).to_have_count(0)
-        browser.close()

@@ -1,0 +1,157 @@
+"""The widgets in a real JupyterLab, driven by a real browser."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import nbformat
+import numpy as np
+import pytest
+
+from crnnkit.dataset.index import read_index
+from crnnkit.preprocessing.images import write_image
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+DEMO = """
+    import numpy as np
+    from crnnkit.preprocessing.images import read_image
+    from crnnkit.preprocessing.lines import find_lines
+    from crnnkit.serving.readings import PageLine
+    from crnnkit.workbook.widgets import RecognitionDemo
+
+    class Reader:
+        def read_page(self, source, constraint=None):
+            return [PageLine("设备编号", 0.9876, quad) for quad in find_lines(read_image(source))]
+
+    RecognitionDemo(Reader()).view
+"""
+LABELLING = """
+    from pathlib import Path
+    from crnnkit.workbook.labelling import Labelling, Task
+    from crnnkit.workbook.widgets import LabellingAid
+
+    tasks = [Task(Path(f"{name}.png").resolve(), name, 0.5) for name in ("GL-1", "6L-2", "GL-3")]
+    LabellingAid(Labelling(tasks, [Path("train.txt").resolve()])).view
+"""
+
+
+@pytest.fixture
+def lab(tmp_path, request):
+    """A JupyterLab on a folder with one notebook of one cell, the parameter; gives its address."""
+    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    cell = nbformat.v4.new_code_cell(textwrap.dedent(request.param).strip())
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
+    nbformat.write(notebook, tmp_path / "demo.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = {
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": port,
+        "ServerApp.root_dir": tmp_path,
+        "ServerApp.allow_root": True,
+        "IdentityProvider.token": "test",
+        "LabApp.news_url": "",
+        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser"]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    places = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    with (tmp_path / "lab.log").open("wb") as log:
+        server = subprocess.Popen(command, env=os.environ | places, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(f"{address}/api?token=test", server, tmp_path / "lab.log")
+        yield f"{address}/lab/tree/demo.ipynb?token=test"
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+    for _ in range(120):
+        assert server.poll() is None, log.read_text()
+        try:
+            urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(log.read_text())
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("lab", [DEMO], indirect=True, ids=["demo"])
+def test_the_demo_reads_an_upload_in_a_real_jupyterlab(lab, tmp_path, make_line):
+    if CHROMIUM is None:
+        pytest.skip("not run: no Chromium")
+    from playwright.sync_api import expect, sync_playwright
+
+    page_picture = np.full((300, 500), 255, np.uint8)
+    for top in (40, 140):
+        line = make_line("GL-2024-03-001-A", height=40)
+        page_picture[top : top + 40, 30 : 30 + line.shape[1]] = line
+    write_image(tmp_path / "页面.png", page_picture)
+    (tmp_path / "notes.txt").write_text("no picture")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        page.goto(lab)
+        page.locator(".jp-CodeCell .cm-content").click()
+        page.keyboard.press("Shift+Enter")
+        upload = page.get_by_role("button", name="Upload a picture")
+        for name in ("页面.png", "notes.txt"):
+            with page.expect_file_chooser() as dialog:
+                upload.click()
+            dialog.value.set_files(tmp_path / name)
+            if name == "页面.png":
+                expect(page.get_by_text("页面.png: 2 lines")).to_be_visible()
+                expect(page.get_by_role("cell", name="设备编号")).to_have_count(2)
+                expect(page.get_by_role("cell", name="98.8%")).to_have_count(2)
+                picture = page.locator("img.jupyter-widgets")
+                expect(picture).to_be_visible()
+                expect(picture).to_have_js_property("naturalWidth", 500)  # waits for its decoding
+        expect(page.get_by_text("notes.txt: picture of 10 bytes: not a picture")).to_be_visible()
+        expect(page.get_by_role("cell", name="设备编号")).to_have_count(0)
+        browser.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("lab", [LABELLING], indirect=True, ids=["labelling"])
+def test_lines_are_labelled_with_the_keyboard_in_a_real_jupyterlab(lab, tmp_path, make_line):
+    if CHROMIUM is None:
+        pytest.skip("not run: no Chromium")
+    from playwright.sync_api import expect, sync_playwright
+
+    for name in ("GL-1", "6L-2", "GL-3"):
+        write_image(tmp_path / f"{name}.png", make_line(name.replace("6", "G")))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        page.goto(lab)
+        page.locator(".jp-CodeCell .cm-content").click()
+        page.keyboard.press("Shift+Enter")
+        field = page.get_by_placeholder("what is printed; Enter writes it down")
+        expect(field).to_have_value("GL-1")
+        field.press("Enter")
+        expect(field).to_have_value("6L-2")
+        field.fill("GL-2")
+        field.press("Enter")
+        expect(page.get_by_text("2 labelled, 1 left; 1.5 keys a line")).to_be_visible()
+        page.get_by_role("button", name="Skip").click()
+        expect(page.get_by_text("All done.")).to_be_visible()
+        page.get_by_role("button", name="Undo").click()
+        expect(field).to_have_value("GL-3")
+        page.screenshot(path=tmp_path / "labelling.png")
+        browser.close()
+    assert [line.text for line in read_index(tmp_path / "train.txt")] == ["GL-1", "GL-2"]
