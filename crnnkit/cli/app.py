@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from crnnkit import __version__
-from crnnkit.cli import data, reading, training, workbook
+from crnnkit.cli import data, reading, serving, training, workbook
 from crnnkit.errors import CrnnKitError
 
 app = typer.Typer(
@@ -24,9 +24,9 @@ app.command("import")(training.import_)
 for command in (
     training.train,
     reading.evaluate,
-    reading.export,
+    serving.export,
     reading.recognize,
-    reading.serve,
+    serving.serve,
     workbook.pipeline,
     data.doctor,
     data.split,

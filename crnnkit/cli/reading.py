@@ -1,4 +1,4 @@
-"""The commands that read with a model."""
+"""The commands that read with a model here and now."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -91,28 +91,6 @@ def _key_fields(texts: list[str]) -> dict[str, str]:
     return {name: pattern for name, _, pattern in pairs}
 
 
-def export(
-    model_path: Annotated[Path, typer.Option(help="Checkpoint, .safetensors.")],
-    output: Annotated[Path, typer.Option(help="The .onnx file to write.")],
-    parity_data: Annotated[
-        Path | None, typer.Option(help="Index file whose lines both must read alike.")
-    ] = None,
-    num_threads: NumThreads = 0,
-) -> None:
-    """Export a checkpoint to ONNX; nothing is written unless both read the same."""
-    from crnnkit.dataset.index import read_index
-    from crnnkit.serving.export import export_onnx
-
-    images = [line.image for line in read_index(parity_data)] if parity_data else []
-    report = export_onnx(model_path, output, images, num_threads or None)
-    print(
-        f"Wrote {report.onnx_path}: logits differ by at most {report.max_logit_difference:.1g}, "
-        f"{report.num_lines} lines read alike"
-    )
-    if report.num_lines:
-        print(f"One line takes {report.torch_ms:.1f} ms in torch, {report.onnx_ms:.1f} ms in ONNX")
-
-
 def recognize(
     images: Annotated[list[Path], typer.Argument(help="Pictures of pages or of single lines.")],
     model_path: ModelPath = DEFAULT_MODEL,
@@ -127,20 +105,6 @@ def recognize(
     for image in images:
         for line in recognizer.read_page(image, constraint):
             print(f"{image}\t{line.confidence:.3f}\t{line.text}")
-
-
-def serve(
-    model_path: Annotated[
-        Path, typer.Option("--model", "--model-path", help="Model file to serve.")
-    ] = DEFAULT_MODEL,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 5000,
-    threads: Annotated[int, typer.Option(help="Requests answered at once.", min=1)] = 4,
-) -> None:
-    """Serve the web page and POST /api/ocr."""
-    from crnnkit.serving.server import serve as run_server
-
-    run_server(model_path, host, port, threads)
 
 
 def _load(model_path: Path, num_threads: int) -> "Recognizer":

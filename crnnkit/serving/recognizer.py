@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -60,6 +60,8 @@ class PageLine:
     confidence: float
     box: NDArray[np.float32]
     """(4, 2) corners x, y in pixels of the upright page, clockwise from the text's top left."""
+    char_confidences: tuple[float, ...] = ()
+    """One per character of `text`."""
 
 
 @dataclass(frozen=True)
@@ -161,13 +163,23 @@ class Recognizer:
         self, source: ImageSource, constraint: Constraint | None = None
     ) -> list[PageLine]:
         """Find the lines of a page and read them, in reading order; see `read_lines`."""
-        page = read_image(source)
-        quads = find_lines(page)
-        crops = (crop_line(page, quad) for quad in quads)
-        readings = self.read_lines(crops, constraint=constraint)
+        return self.read_pages([source], constraint)[0]
+
+    def read_pages(
+        self, sources: Iterable[ImageSource], constraint: Constraint | None = None
+    ) -> list[list[PageLine]]:
+        """Read pages, one decoded at a time; lines of all of them share batches."""
+        quads: list[list[NDArray[np.float32]]] = []
+
+        def crops() -> Iterator[UInt8Image]:
+            for source in sources:
+                page = read_image(source)
+                quads.append(find_lines(page))
+                yield from (crop_line(page, quad) for quad in quads[-1])
+
+        readings = iter(self.read_lines(crops(), constraint=constraint))
         return [
-            PageLine(reading.text, reading.confidence, quad)
-            for reading, quad in zip(readings, quads, strict=True)
+            [_page_line(next(readings), quad) for quad in quads_of_page] for quads_of_page in quads
         ]
 
     def _read_bucket(
@@ -203,6 +215,10 @@ class Recognizer:
             char_confidences=decoded.char_confidences,
             spans=decoded.spans,
         )
+
+
+def _page_line(reading: LineReading, quad: NDArray[np.float32]) -> PageLine:
+    return PageLine(reading.text, reading.confidence, quad, reading.char_confidences)
 
 
 def _usable_cores() -> int:
