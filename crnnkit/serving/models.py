@@ -165,9 +165,9 @@ class ServedModel:
             self._changing = stamp
 
     def _loaded(self) -> LoadedModel:
+        sha256 = _sha256(self.path)
         reader = self._load(self.path)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        return LoadedModel(reader, _sha256(self.path), now)
+        return LoadedModel(reader, sha256, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
