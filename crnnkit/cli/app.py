@@ -24,7 +24,7 @@ app.command("import")(training.import_)
 for command in (
     training.train,
     reading.evaluate,
-    serving.export,
+    reading.export,
     reading.recognize,
     serving.serve,
     workbook.pipeline,

@@ -1,4 +1,4 @@
-"""The commands that read with a model here and now."""
+"""The commands that read with a model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,6 +89,28 @@ def _key_fields(texts: list[str]) -> dict[str, str]:
     if wrong:
         raise ConfigError(f"key field {wrong[0]!r}: write it as name=pattern.")
     return {name: pattern for name, _, pattern in pairs}
+
+
+def export(
+    model_path: Annotated[Path, typer.Option(help="Checkpoint, .safetensors.")],
+    output: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    parity_data: Annotated[
+        Path | None, typer.Option(help="Index file whose lines both must read alike.")
+    ] = None,
+    num_threads: NumThreads = 0,
+) -> None:
+    """Export a checkpoint to ONNX; nothing is written unless both read the same."""
+    from crnnkit.dataset.index import read_index
+    from crnnkit.serving.export import export_onnx
+
+    images = [line.image for line in read_index(parity_data)] if parity_data else []
+    report = export_onnx(model_path, output, images, num_threads or None)
+    print(
+        f"Wrote {report.onnx_path}: logits differ by at most {report.max_logit_difference:.1g}, "
+        f"{report.num_lines} lines read alike"
+    )
+    if report.num_lines:
+        print(f"One line takes {report.torch_ms:.1f} ms in torch, {report.onnx_ms:.1f} ms in ONNX")
 
 
 def recognize(

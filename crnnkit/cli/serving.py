@@ -1,33 +1,11 @@
-"""The commands that hand a model to others: as a file, as a service."""
+"""The command that serves a model to others."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from crnnkit.cli.reading import DEFAULT_MODEL, NumThreads
-
-
-def export(
-    model_path: Annotated[Path, typer.Option(help="Checkpoint, .safetensors.")],
-    output: Annotated[Path, typer.Option(help="The .onnx file to write.")],
-    parity_data: Annotated[
-        Path | None, typer.Option(help="Index file whose lines both must read alike.")
-    ] = None,
-    num_threads: NumThreads = 0,
-) -> None:
-    """Export a checkpoint to ONNX; nothing is written unless both read the same."""
-    from crnnkit.dataset.index import read_index
-    from crnnkit.serving.export import export_onnx
-
-    images = [line.image for line in read_index(parity_data)] if parity_data else []
-    report = export_onnx(model_path, output, images, num_threads or None)
-    print(
-        f"Wrote {report.onnx_path}: logits differ by at most {report.max_logit_difference:.1g}, "
-        f"{report.num_lines} lines read alike"
-    )
-    if report.num_lines:
-        print(f"One line takes {report.torch_ms:.1f} ms in torch, {report.onnx_ms:.1f} ms in ONNX")
+from crnnkit.cli.reading import DEFAULT_MODEL
 
 
 def serve(

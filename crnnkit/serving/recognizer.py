@@ -179,7 +179,7 @@ class Recognizer:
 
         readings = iter(self.read_lines(crops(), constraint=constraint))
         return [
-            [_page_line(next(readings), quad) for quad in quads_of_page] for quads_of_page in quads
+            [_placed(next(readings), quad) for quad in quads_of_page] for quads_of_page in quads
         ]
 
     def _read_bucket(
@@ -217,7 +217,7 @@ class Recognizer:
         )
 
 
-def _page_line(reading: LineReading, quad: NDArray[np.float32]) -> PageLine:
+def _placed(reading: LineReading, quad: NDArray[np.float32]) -> PageLine:
     return PageLine(reading.text, reading.confidence, quad, reading.char_confidences)
 
 

@@ -6,8 +6,11 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import waitress
 from flask import Flask, Response, current_app, g, json, jsonify, request
@@ -91,7 +94,43 @@ def serve(
         DatasetError: if corrections are to be kept where they cannot be.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    config = config or ServerConfig()
+    server, running = _listening(model_path, host, port, config or ServerConfig())
+    running.model.watch()
+    _drain_on_sigterm(running.gate)
+    server.print_listen("crnnkit serves on http://{}:{}  (Ctrl-C ends it)")
+    server.run()
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A service in a thread of this process."""
+
+    address: str
+    """Where it listens, without a slash at the end."""
+    stop: Callable[[], None]
+    """Answers what runs, then ends."""
+
+
+def start(model_path: str | Path, config: ServerConfig | None = None) -> RunningService:
+    """Serve in the background on a free port of this computer, for notebooks; see `serve`."""
+    server, running = _listening(model_path, "127.0.0.1", 0, config or ServerConfig())
+    running.model.watch()
+    thread = threading.Thread(target=server.run, name="service", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        running.gate.drain(DRAIN_SECONDS)
+        running.model.close()
+        server.close()
+        thread.join()
+
+    return RunningService(f"http://127.0.0.1:{server.effective_port}", stop)
+
+
+def _listening(
+    model_path: str | Path, host: str, port: int, config: ServerConfig
+) -> tuple[Any, Service]:
+    """A waitress server that has its port, and what its application shares."""
     app = create_app(model_path, config)
     threads = config.threads + config.queue + SPARE_THREADS
     try:
@@ -109,11 +148,7 @@ def serve(
             f"server: cannot listen on {host}:{port}: {error}. "
             "Choose another --port, or end the program that uses this one."
         ) from None
-    running: Service = app.extensions[EXTENSION]
-    running.model.watch()
-    _drain_on_sigterm(running.gate)
-    server.print_listen("crnnkit serves on http://{}:{}  (Ctrl-C ends it)")
-    server.run()
+    return server, app.extensions[EXTENSION]
 
 
 def _drain_on_sigterm(gate: Gate) -> None:
