@@ -15,6 +15,7 @@ from typing import Any
 import waitress
 from flask import Flask, Response, current_app, g, json, jsonify, request
 from flask.json.provider import DefaultJSONProvider
+from waitress import wasyncore
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -94,7 +95,7 @@ def serve(
         DatasetError: if corrections are to be kept where they cannot be.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    server, running = _listening(model_path, host, port, config or ServerConfig())
+    server, running, _ = _listening(model_path, host, port, config or ServerConfig())
     running.model.watch()
     _drain_on_sigterm(running.gate)
     server.print_listen("crnnkit serves on http://{}:{}  (Ctrl-C ends it)")
@@ -113,7 +114,7 @@ class RunningService:
 
 def start(model_path: str | Path, config: ServerConfig | None = None) -> RunningService:
     """Serve in the background on a free port of this computer, for notebooks; see `serve`."""
-    server, running = _listening(model_path, "127.0.0.1", 0, config or ServerConfig())
+    server, running, sockets = _listening(model_path, "127.0.0.1", 0, config or ServerConfig())
     running.model.watch()
     thread = threading.Thread(target=server.run, name="service", daemon=True)
     thread.start()
@@ -121,22 +122,26 @@ def start(model_path: str | Path, config: ServerConfig | None = None) -> Running
     def stop() -> None:
         running.gate.drain(DRAIN_SECONDS)
         running.model.close()
-        server.close()
+        # In the loop's own thread: from another one it would be left waiting for closed sockets.
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets, ignore_all=True))
         thread.join()
+        server.task_dispatcher.shutdown()
 
     return RunningService(f"http://127.0.0.1:{server.effective_port}", stop)
 
 
 def _listening(
     model_path: str | Path, host: str, port: int, config: ServerConfig
-) -> tuple[Any, Service]:
-    """A waitress server that has its port, and what its application shares."""
+) -> tuple[Any, Service, dict[int, Any]]:
+    """A waitress server that has its port, what its application shares, and its open sockets."""
     app = create_app(model_path, config)
+    sockets: dict[int, Any] = {}
     threads = config.threads + config.queue + SPARE_THREADS
     try:
         # waitress refuses without a JSON body, so it only cuts off what is far too large.
         server = waitress.create_server(
             app,
+            map=sockets,
             host=host,
             port=port,
             threads=threads,
@@ -148,7 +153,7 @@ def _listening(
             f"server: cannot listen on {host}:{port}: {error}. "
             "Choose another --port, or end the program that uses this one."
         ) from None
-    return server, app.extensions[EXTENSION]
+    return server, app.extensions[EXTENSION], sockets
 
 
 def _drain_on_sigterm(gate: Gate) -> None:

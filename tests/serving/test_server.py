@@ -37,9 +37,9 @@ def png(width: int = 90, height: int = 60, *, blank: bool = False) -> bytes:
     return encoded.getvalue()
 
 
-def bomb() -> bytes:
-    """A PNG of a few bytes that claims 60,000 x 60,000 pixels."""
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+def bomb(side: int) -> bytes:
+    """A PNG of a few bytes that claims `side` x `side` pixels."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -175,9 +175,10 @@ def test_a_request_without_picture_says_how_to_send_one(client, request_argument
         (b"not a picture", "not a picture"),
         (png()[:60], "damaged or cut off"),
         (b"%PDF-1.4 ...", "not a picture"),
-        (bomb(), "more than the limit|too large"),
+        (bomb(60_000), "more than the limit|too large"),
+        (bomb(7_100), "7100 x 7100 pixels are more than the limit of 50,000,000"),
     ],
-    ids=["empty", "text", "cut", "pdf", "bomb"],
+    ids=["empty", "text", "cut", "pdf", "bomb", "50 megapixels"],
 )
 def test_what_is_no_picture_is_named(client, content, reason):
     status, code, message = refusal(post(client, png(), content, name="scan.png"))
