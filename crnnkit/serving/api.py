@@ -110,7 +110,8 @@ def _decoded(uploads: list[FileStorage]) -> Iterator[NDArray[np.uint8]]:
 
 def _refuse_unknown(*known: str) -> None:
     """A misspelt option must not be passed over in silence."""
-    unknown = sorted({*request.values, *request.files} - {*known, "image"})
+    # A part without a name has the name None.
+    unknown = sorted(map(str, {*request.values, *request.files} - {*known, "image"}))
     if unknown:
         raise RefusedError(
             400,

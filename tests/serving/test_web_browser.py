@@ -47,7 +47,7 @@ def served(fake_reader, tmp_path_factory) -> ServedModel:
 @contextmanager
 def running(served: ServedModel, config: ServerConfig) -> Iterator[str]:
     """Address of a service."""
-    server = waitress.create_server(app_for(served, config), port=0, threads=4)
+    server = waitress.create_server(app_for(served, config), host="127.0.0.1", port=0, threads=4)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}/"

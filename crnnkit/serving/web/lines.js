@@ -70,8 +70,9 @@ function startEditing(item, line, correct) {
     correct(line, isKept ? field.value.trim() : line.text);
   };
   field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.isComposing) end(true);
-    if (event.key === "Escape") end(false);
+    if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
+    event.preventDefault(); // or the button that gets the focus back is pressed, too
+    end(event.key === "Enter");
   });
   field.addEventListener("blur", () => end(true));
   item.querySelector(".text").replaceWith(field);
