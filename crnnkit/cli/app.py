@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from crnnkit import __version__
-from crnnkit.cli import data, reading, training, workbook
+from crnnkit.cli import data, reading, serving, training, workbook
 from crnnkit.errors import CrnnKitError
 
 app = typer.Typer(
@@ -26,7 +26,7 @@ for command in (
     reading.evaluate,
     reading.export,
     reading.recognize,
-    reading.serve,
+    serving.serve,
     workbook.pipeline,
     workbook.notebooks,
     data.doctor,

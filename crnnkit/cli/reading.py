@@ -169,20 +169,6 @@ def recognize(
             print(f"{image}\t{line.confidence:.3f}\t{line.text}")
 
 
-def serve(
-    model_path: Annotated[
-        Path, typer.Option("--model", "--model-path", help="Model file to serve.")
-    ] = DEFAULT_MODEL,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 5000,
-    threads: Annotated[int, typer.Option(help="Requests answered at once.", min=1)] = 4,
-) -> None:
-    """Serve the web page and POST /api/ocr."""
-    from crnnkit.serving.server import serve as run_server
-
-    run_server(model_path, host, port, threads)
-
-
 def _load(model_path: Path, num_threads: int) -> "Recognizer":
     from crnnkit.serving.recognizer import Recognizer
 

@@ -1,30 +1,37 @@
-"""The web page and its REST interface: pictures in, lines of text with places out."""
+"""The web service as an application and as a process: limits, headers, errors, start and end."""
 
+import hmac
 import logging
+import os
 import signal
+import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, Protocol
+from typing import Any
 
 import waitress
-from flask import Blueprint, Flask, Response, current_app, json, jsonify, request
+from flask import Flask, Response, current_app, g, json, jsonify, request
 from flask.json.provider import DefaultJSONProvider
-from werkzeug.datastructures import FileStorage
+from waitress import wasyncore
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from crnnkit.errors import ConfigError, ImageError, VocabError
-from crnnkit.model.constraints import Constraint, constraint_of
-from crnnkit.preprocessing.images import ImageSource
-from crnnkit.serving.readings import PageLine
-from crnnkit.serving.recognizer import Recognizer
-from crnnkit.vocab import Vocab
+from crnnkit.errors import ConfigError
+from crnnkit.serving import monitoring
+from crnnkit.serving.api import EXTENSION, RefusedError, Service, api, service
+from crnnkit.serving.batching import BusyError, Gate
+from crnnkit.serving.config import ServerConfig
+from crnnkit.serving.feedback import FeedbackStore
+from crnnkit.serving.models import ServedModel
 
-MAX_UPLOAD_MB = 20
-MAX_IMAGES = 64
-MAX_CONSTRAINT_LENGTH = {"pattern": 1000, "lexicon": 100_000, "chars": 10_000}
-"""Most characters of each form field that says what may come out."""
+DRAIN_SECONDS = 25
+"""How long requests may take to finish after SIGTERM; container engines kill after 10 or 30."""
+RETRY_AFTER_SECONDS = 1
+SPARE_THREADS = 4
+"""Beside those that read or wait: for health, pages and refusals."""
 
 _MEGABYTE = 1024 * 1024
 # The page needs nothing from elsewhere; blob: is the preview of a picture not yet uploaded.
@@ -35,34 +42,8 @@ _HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
-
-_api = Blueprint("api", __name__)
-
-
-class PageReader(Protocol):
-    """What the server needs of a recogniser."""
-
-    @property
-    def name(self) -> str:
-        """The model's name, for people."""
-
-    @property
-    def vocab(self) -> Vocab:
-        """The characters it knows."""
-
-    def read_page(
-        self, source: ImageSource, constraint: Constraint | None = None
-    ) -> list[PageLine]:
-        """The lines of one picture in reading order."""
-
-
-class _RefusedError(Exception):
-    """A request that is answered with `status` and an error body."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
 
 
 class _ReadableJson(DefaultJSONProvider):
@@ -72,39 +53,31 @@ class _ReadableJson(DefaultJSONProvider):
     sort_keys = False
 
 
-def create_app(
-    model_path: str | Path, max_upload_mb: int = MAX_UPLOAD_MB, max_images: int = MAX_IMAGES
-) -> Flask:
+def create_app(model_path: str | Path, config: ServerConfig | None = None) -> Flask:
     """The service around the model in a file.
-
-    Args:
-        model_path: an .onnx or .safetensors file of crnnkit.
-        max_upload_mb: largest request, MiB, all its pictures together.
-        max_images: most pictures in one request.
 
     Raises:
         CheckpointError: if the file is missing or no model of ours.
+        DatasetError: if corrections are to be kept where they cannot be.
     """
-    return app_for(Recognizer.load(model_path), max_upload_mb, max_images)
+    return app_for(ServedModel(model_path), config or ServerConfig())
 
 
-def app_for(
-    reader: PageReader, max_upload_mb: int = MAX_UPLOAD_MB, max_images: int = MAX_IMAGES
-) -> Flask:
-    """The service around a recogniser that is loaded already; see `create_app`."""
-    if max_upload_mb < 1 or max_images < 1:
-        raise ConfigError(
-            f"server: max_upload_mb={max_upload_mb}, max_images={max_images}. "
-            "Both must be at least 1."
-        )
+def app_for(model: ServedModel, config: ServerConfig) -> Flask:
+    """The service around a model that is loaded already; see `create_app`."""
     app = Flask(__name__, static_folder="web", static_url_path="/web")
-    app.config.update(MAX_CONTENT_LENGTH=max_upload_mb * _MEGABYTE, MAX_IMAGES=max_images)
-    app.extensions["crnnkit_reader"] = reader
+    app.config["MAX_CONTENT_LENGTH"] = config.max_upload_mb * _MEGABYTE
+    feedback = config.feedback_dir and FeedbackStore(config.feedback_dir, config.feedback_days)
+    gate = Gate(config.threads, config.queue)
+    app.extensions[EXTENSION] = Service(config, model, gate, feedback or None)
     app.json = _ReadableJson(app)
-    app.register_blueprint(_api)
-    app.register_error_handler(_RefusedError, _answer_refused)
+    app.register_blueprint(api)
+    app.add_url_rule("/", "page", lambda: app.send_static_file("index.html"))
+    app.before_request(_admit)
+    app.register_error_handler(RefusedError, _answer_refused)
+    app.register_error_handler(BusyError, _answer_busy)
     app.register_error_handler(HTTPException, _answer_http_error)
-    app.after_request(_add_headers)
+    app.after_request(_finish)
     return app
 
 
@@ -112,119 +85,114 @@ def serve(
     model_path: str | Path,
     host: str = "127.0.0.1",
     port: int = 5000,
-    threads: int = 4,
-    max_upload_mb: int = MAX_UPLOAD_MB,
+    config: ServerConfig | None = None,
 ) -> None:
     """Serve a model until SIGTERM or Ctrl-C; requests being answered are answered first.
 
     Raises:
         CheckpointError: if the file is missing or no model of ours.
         ConfigError: if the address cannot be had.
+        DatasetError: if corrections are to be kept where they cannot be.
     """
-    app = create_app(model_path, max_upload_mb)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    server, running, _ = _listening(model_path, host, port, config or ServerConfig())
+    running.model.watch()
+    _drain_on_sigterm(running.gate)
+    server.print_listen("crnnkit serves on http://{}:{}  (Ctrl-C ends it)")
+    server.run()
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A service in a thread of this process."""
+
+    address: str
+    """Where it listens, without a slash at the end."""
+    stop: Callable[[], None]
+    """Answers what runs, then ends."""
+
+
+def start(model_path: str | Path, config: ServerConfig | None = None) -> RunningService:
+    """Serve in the background on a free port of this computer, for notebooks; see `serve`."""
+    server, running, sockets = _listening(model_path, "127.0.0.1", 0, config or ServerConfig())
+    running.model.watch()
+    thread = threading.Thread(target=server.run, name="service", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        running.gate.drain(DRAIN_SECONDS)
+        running.model.close()
+        # In the loop's own thread: from another one it would be left waiting for closed sockets.
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets, ignore_all=True))
+        thread.join()
+        server.task_dispatcher.shutdown()
+
+    return RunningService(f"http://127.0.0.1:{server.effective_port}", stop)
+
+
+def _listening(
+    model_path: str | Path, host: str, port: int, config: ServerConfig
+) -> tuple[Any, Service, dict[int, Any]]:
+    """A waitress server that has its port, what its application shares, and its open sockets."""
+    app = create_app(model_path, config)
+    sockets: dict[int, Any] = {}
+    threads = config.threads + config.queue + SPARE_THREADS
     try:
         # waitress refuses without a JSON body, so it only cuts off what is far too large.
         server = waitress.create_server(
             app,
+            map=sockets,
             host=host,
             port=port,
             threads=threads,
-            max_request_body_size=4 * max_upload_mb * _MEGABYTE,
+            connection_limit=10 * threads,
+            max_request_body_size=4 * config.max_upload_mb * _MEGABYTE,
         )
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"server: cannot listen on {host}:{port}: {error}. "
             "Choose another --port, or end the program that uses this one."
         ) from None
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    signal.signal(signal.SIGTERM, _stop)
-    server.print_listen("crnnkit serves on http://{}:{}  (Ctrl-C ends it)")
-    server.run()
+    return server, app.extensions[EXTENSION], sockets
 
 
-def _stop(signum: int, frame: FrameType | None) -> NoReturn:
-    # Process 1 of a container has no default action for SIGTERM. waitress takes
-    # SystemExit as the order to finish the requests at hand.
-    raise SystemExit(0)
+def _drain_on_sigterm(gate: Gate) -> None:
+    """Process 1 of a container has no default action for SIGTERM, so it needs one of its own."""
+
+    def drain() -> None:
+        if not gate.drain(DRAIN_SECONDS):
+            logging.warning("requests still ran after %s s and are cut off", DRAIN_SECONDS)
+        # waitress takes the interrupt as the order to write its last answers and to end.
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def begin(signum: int, frame: FrameType | None) -> None:
+        threading.Thread(target=drain, daemon=True).start()
+
+    signal.signal(signal.SIGTERM, begin)
 
 
-@_api.get("/")
-def _page() -> Response:
-    return current_app.send_static_file("index.html")
+def _admit() -> None:
+    """Start the clock; refuse who has no key, and pages elsewhere that post in a user's name."""
+    g.started = time.perf_counter()
+    key = service().config.api_key
+    is_open = not request.path.startswith("/api/") and request.path != "/metrics"
+    if key is not None and not is_open:
+        given = request.headers.get("X-API-Key", "")
+        if not hmac.compare_digest(given.encode(), key.encode()):
+            raise RefusedError(401, "no_key", "Send the service's key in the header X-API-Key.")
+    is_foreign = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
+    if is_foreign and request.method not in ("GET", "HEAD", "OPTIONS"):
+        raise RefusedError(403, "foreign_page", "Pages of other addresses may not post here.")
 
 
-@_api.get("/healthz")
-def _health() -> Response:
-    config = current_app.config
-    return jsonify(
-        status="ok",
-        model=_reader().name,
-        max_upload_mb=config["MAX_CONTENT_LENGTH"] // _MEGABYTE,
-        max_images=config["MAX_IMAGES"],
-    )
-
-
-@_api.post("/api/ocr")
-def _read() -> Response:
-    uploads = [upload for upload in request.files.getlist("image") if upload.filename]
-    if not uploads:
-        raise _RefusedError(
-            400, "no_image", "No picture came. Send it as the multipart form field 'image'."
-        )
-    limit = current_app.config["MAX_IMAGES"]
-    if len(uploads) > limit:
-        raise _RefusedError(
-            413, "too_many_images", f"{len(uploads)} pictures came. Send at most {limit} at once."
-        )
-    constraint = _constraint()
-    results = [
-        _read_upload(upload, number, constraint) for number, upload in enumerate(uploads, start=1)
-    ]
-    return jsonify(results[0] if len(results) == 1 else {"results": results})
-
-
-def _constraint() -> Constraint | None:
-    """What the form fields `pattern`, `lexicon` (one text a line) or `chars` let come out."""
-    given = {name: request.form.get(name) or None for name in MAX_CONSTRAINT_LENGTH}
-    for name, value in given.items():
-        limit = MAX_CONSTRAINT_LENGTH[name]
-        if value is not None and len(value) > limit:
-            message = f"{name}: {len(value)} characters came. Send at most {limit}."
-            raise _RefusedError(400, "bad_constraint", message)
-    texts = None if given["lexicon"] is None else given["lexicon"].splitlines()
-    try:
-        return constraint_of(_reader().vocab, given["pattern"], texts, given["chars"])
-    except (ConfigError, VocabError) as error:
-        raise _RefusedError(400, "bad_constraint", str(error)) from None
-
-
-def _read_upload(upload: FileStorage, number: int, constraint: Constraint | None) -> dict[str, Any]:
-    """One picture's part of the answer; seconds include decoding the picture."""
-    started = time.perf_counter()
-    try:
-        lines = _reader().read_page(upload.read(), constraint)
-    except ImageError as error:
-        raise _RefusedError(
-            415, "unreadable_image", f"picture {number} ({upload.filename!r}): {error}"
-        ) from None
-    return {
-        "text": [_line_json(line) for line in lines],
-        "total_time": round(time.perf_counter() - started, 4),
-    }
-
-
-def _line_json(line: PageLine) -> dict[str, Any]:
-    box = [[round(float(x), 1), round(float(y), 1)] for x, y in line.box]
-    return {"text": line.text, "confidence": round(line.confidence, 6), "box": box}
-
-
-def _reader() -> PageReader:
-    reader: PageReader = current_app.extensions["crnnkit_reader"]
-    return reader
-
-
-def _answer_refused(error: _RefusedError) -> tuple[Response, int]:
+def _answer_refused(error: RefusedError) -> tuple[Response, int]:
     return jsonify(error={"code": error.code, "message": error.message}), error.status
+
+
+def _answer_busy(error: BusyError) -> tuple[Response, int, dict[str, str]]:
+    message = "Too many requests at once. Try again in a second."
+    answer, status = _answer_refused(RefusedError(503, "busy", message))
+    return answer, status, {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 def _answer_http_error(error: HTTPException) -> BaseResponse:
@@ -243,8 +211,12 @@ def _code(error: HTTPException) -> str:
     return "too_large" if error.code == 413 else error.name.lower().replace(" ", "_")
 
 
-def _add_headers(response: Response) -> Response:
+def _finish(response: Response) -> Response:
+    """Headers of every answer, and its entry in the metrics."""
     response.headers.update(_HEADERS)
     if request.path.startswith("/api/"):
         response.headers["Cache-Control"] = "no-store"
+    route = request.url_rule.rule if request.url_rule else "none"
+    monitoring.REQUESTS.labels(route, response.status_code).inc()
+    monitoring.REQUEST_SECONDS.labels(route).observe(time.perf_counter() - g.started)
     return response

@@ -1,5 +1,6 @@
 """A tiny model, as checkpoint and as ONNX file, and a reader whose answer is known."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage
 from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.serving.export import export_onnx
+from crnnkit.serving.models import ServedModel
 from crnnkit.serving.readings import PageLine
 from crnnkit.serving.recognizer import Recognizer
 from crnnkit.vocab import Vocab
@@ -61,16 +63,24 @@ class FakeReader:
     vocab = Vocab("0123456789-ABCGL")
     lines = (("参苓白术散 9g×6袋", 0.987654321), ("GL-2024-03-001-A", 0.75), ("<b>&copy;</b>", 0.4))
 
-    def read_page(
-        self, source: ImageSource, constraint: Constraint | None = None
-    ) -> list[PageLine]:
-        """Lines in thirds of the picture; none if it is all of one colour."""
-        image = read_image(source)
+    def read_pages(
+        self, sources: Iterable[ImageSource], constraint: Constraint | None = None
+    ) -> list[list[PageLine]]:
+        """Lines in thirds of each picture; none if it is all of one colour."""
+        return [self._read(read_image(source), constraint) for source in sources]
+
+    def _read(self, image: np.ndarray, constraint: Constraint | None) -> list[PageLine]:
         height, width = image.shape[:2]
         if image.min() == image.max():
             return []
         return [
-            PageLine(text, confidence, _third(index, width, height))
+            PageLine(
+                text,
+                confidence,
+                _third(index, width, height),
+                (confidence,) * len(text),
+                tuple((i / len(text), (i + 1) / len(text)) for i in range(len(text))),
+            )
             for index, (text, confidence) in enumerate(self.lines)
             if constraint is None or constraint.accepts(text)
         ]
@@ -86,3 +96,11 @@ def _third(index: int, width: int, height: int) -> np.ndarray:
 def fake_reader() -> FakeReader:
     """For tests of the service, which are not about reading."""
     return FakeReader()
+
+
+@pytest.fixture
+def fake_model(fake_reader: FakeReader, tmp_path: Path) -> ServedModel:
+    """The same as a served file."""
+    path = tmp_path / "fake.onnx"
+    path.write_bytes(b"a model, to those who do not look")
+    return ServedModel(path, load=lambda path: fake_reader)

@@ -18,8 +18,11 @@ from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
+from crnnkit import __version__
 from crnnkit.errors import CheckpointError, ConfigError
 from crnnkit.serving import server
+from crnnkit.serving.config import ServerConfig
+from crnnkit.serving.models import ServedModel
 
 WEB = Path(server.__file__).parent / "web"
 
@@ -34,9 +37,9 @@ def png(width: int = 90, height: int = 60, *, blank: bool = False) -> bytes:
     return encoded.getvalue()
 
 
-def bomb() -> bytes:
-    """A PNG of a few bytes that claims 60,000 x 60,000 pixels."""
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+def bomb(side: int) -> bytes:
+    """A PNG of a few bytes that claims `side` x `side` pixels."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -45,8 +48,8 @@ def bomb() -> bytes:
 
 
 @pytest.fixture
-def client(fake_reader) -> FlaskClient:
-    return server.app_for(fake_reader, max_upload_mb=1, max_images=3).test_client()
+def client(fake_model) -> FlaskClient:
+    return server.app_for(fake_model, ServerConfig(max_upload_mb=1, max_images=3)).test_client()
 
 
 def post(client: FlaskClient, *images: bytes, name: str = "a.png") -> TestResponse:
@@ -110,12 +113,12 @@ def post_with(client: FlaskClient, **fields: str) -> TestResponse:
     ("fields", "number"),
     [
         ({}, 3),
-        ({"pattern": "", "lexicon": "", "chars": ""}, 3),  # a form whose fields stay empty
+        ({"pattern": "", "lexicon": "", "charset": ""}, 3),  # a form whose fields stay empty
         ({"pattern": r"GL-\d{4}-\d{2}-\d{3}-[ABC]"}, 1),
         ({"pattern": r"\d+"}, 0),
         ({"lexicon": "A\r\n\r\nGL-2024-03-001-A\r\n"}, 1),  # one text a line, blank ones skipped
-        ({"chars": "GL-20431A"}, 1),
-        ({"chars": "GL-2043A"}, 0),
+        ({"charset": "GL-20431A"}, 1),
+        ({"charset": "GL-2043A"}, 0),
     ],
 )
 def test_a_field_says_what_may_come_out(client, fields, number):
@@ -134,8 +137,8 @@ def test_a_field_says_what_may_come_out(client, fields, number):
         ({"lexicon": "A\nx1"}, "'x1': 'x'"),
         ({"lexicon": " \n"}, "no texts"),
         ({"lexicon": "A\n" * 50_001}, "lexicon: 100002 characters came"),
-        ({"chars": "AZ"}, "lacks 'Z'"),
-        ({"chars": "A", "pattern": "A"}, "pattern and chars are given"),
+        ({"charset": "AZ"}, "lacks 'Z'"),
+        ({"charset": "A", "pattern": "A"}, "pattern and chars are given"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -172,9 +175,10 @@ def test_a_request_without_picture_says_how_to_send_one(client, request_argument
         (b"not a picture", "not a picture"),
         (png()[:60], "damaged or cut off"),
         (b"%PDF-1.4 ...", "not a picture"),
-        (bomb(), "more than the limit|too large"),
+        (bomb(60_000), "more than the limit|too large"),
+        (bomb(7_100), "7100 x 7100 pixels are more than the limit of 50,000,000"),
     ],
-    ids=["empty", "text", "cut", "pdf", "bomb"],
+    ids=["empty", "text", "cut", "pdf", "bomb", "50 megapixels"],
 )
 def test_what_is_no_picture_is_named(client, content, reason):
     status, code, message = refusal(post(client, png(), content, name="scan.png"))
@@ -225,13 +229,14 @@ class BrokenReader:
     name = "broken.onnx"
     vocab = None
 
-    def read_page(self, source, constraint):
+    def read_pages(self, sources, constraint):
         """Raise what nobody expects."""
         raise RuntimeError("secret of line 17")
 
 
-def test_an_inner_fault_is_told_without_its_details():
-    response = post(server.app_for(BrokenReader()).test_client(), png())
+def test_an_inner_fault_is_told_without_its_details(onnx_path):
+    broken = ServedModel(onnx_path, load=lambda path: BrokenReader())
+    response = post(server.app_for(broken, ServerConfig()).test_client(), png())
     status, code, _ = refusal(response)
     assert (status, code) == (500, "internal_server_error")
     assert b"secret" not in response.data
@@ -244,9 +249,12 @@ def test_an_inner_fault_is_told_without_its_details():
 def test_health_names_the_model_and_the_limits(client):
     assert client.get("/healthz").json == {
         "status": "ok",
+        "version": __version__,
         "model": "fake.onnx",
         "max_upload_mb": 1,
         "max_images": 3,
+        "needs_key": False,
+        "keeps_feedback": False,
     }
 
 
@@ -299,12 +307,6 @@ def test_both_languages_say_everything():
     assert set(used) <= set(keys[1])
 
 
-@pytest.mark.parametrize("limits", [(0, 1), (1, 0), (-5, 8)])
-def test_limits_below_one_are_refused(fake_reader, limits):
-    with pytest.raises(ConfigError, match="must be at least 1"):
-        server.app_for(fake_reader, *limits)
-
-
 # ---------- with a real model, in a process of its own ----------
 
 
@@ -331,18 +333,18 @@ def test_a_taken_port_is_told_with_a_remedy(onnx_path):
 
 SERVE_SLOWLY = """
 import sys, time
-from crnnkit.serving import server
+from crnnkit.serving import models, server
 
 class SlowReader:
     name = "slow.onnx"
     vocab = None
-    def read_page(self, source, constraint):
+    def read_pages(self, sources, constraint):
         print("reading", file=sys.stderr, flush=True)
         time.sleep(1)
-        return []
+        return [[]]
 
-server.Recognizer.load = lambda path: SlowReader()
-server.serve("any.onnx", port=0, threads=2)
+server.ServedModel = lambda path: models.ServedModel(sys.executable, load=lambda path: SlowReader())
+server.serve("any.onnx", port=0)
 """
 
 

@@ -1,9 +1,11 @@
 """The page as people use it, in a real Chromium."""
 
+import csv
 import json
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,10 @@ import waitress
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from crnnkit.dataset.index import read_index
+from crnnkit.preprocessing.images import read_image
+from crnnkit.serving.config import ServerConfig
+from crnnkit.serving.models import ServedModel
 from crnnkit.serving.server import app_for
 
 pytestmark = pytest.mark.browser
@@ -32,13 +38,32 @@ START = {"zh-CN": "开始高精度识别", "en-US": "Start recognition"}
 
 
 @pytest.fixture(scope="module")
-def address(fake_reader) -> Iterator[str]:
-    server = waitress.create_server(app_for(fake_reader, max_upload_mb=1), port=0, threads=4)
+def served(fake_reader, tmp_path_factory) -> ServedModel:
+    path = tmp_path_factory.mktemp("model") / "fake.onnx"
+    path.write_bytes(b"a model")
+    return ServedModel(path, load=lambda path: fake_reader)
+
+
+@contextmanager
+def running(served: ServedModel, config: ServerConfig) -> Iterator[str]:
+    """Address of a service."""
+    server = waitress.create_server(app_for(served, config), host="127.0.0.1", port=0, threads=4)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}/"
     server.close()
     thread.join(timeout=5)
+
+
+@pytest.fixture(scope="module")
+def feedback(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("feedback")
+
+
+@pytest.fixture(scope="module")
+def address(served, feedback) -> Iterator[str]:
+    with running(served, ServerConfig(max_upload_mb=1, feedback_dir=feedback)) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +150,7 @@ def test_a_line_and_its_box_light_up_together(page, tmp_path):
     expect(line).to_have_class("line fair lit")
     page.locator("h1").hover()
     expect(page.locator(".lit")).to_have_count(0)
-    page.locator("#lines .line").first.focus()
+    page.locator("#lines .edit").first.focus()
     page.keyboard.press("Tab")  # the keyboard reaches lines too
     expect(box).to_have_class("fair lit")
 
@@ -190,6 +215,13 @@ def test_results_can_be_copied_and_downloaded(page, fake_reader, tmp_path):
     assert [result["image"] for result in results] == ["a.png", "b.png"]
     assert results[0]["text"][1]["confidence"] == 0.75
     assert results[1]["text"] == []
+    head, *rows = csv.reader(download(page, "下载 CSV").splitlines())
+    assert head[:4] == ["\ufeffimage", "line", "text", "confidence"]
+    assert [row[:4] for row in rows] == [
+        ["a.png", str(number), text, str(round(confidence, 6))]
+        for number, (text, confidence) in enumerate(fake_reader.lines, start=1)
+    ]
+    assert rows[1][4:] == ["0", "100", "600", "100", "600", "200", "0", "200"]
 
 
 def download(page: Page, button: str) -> str:
@@ -239,3 +271,83 @@ def test_the_page_fits_a_phone(page, tmp_path):
     )
     assert 250 < shown["width"] < view["width"]
     assert lines["y"] > view["y"] + view["height"]  # below, not beside
+
+
+def correct(page: Page, number: int, text: str) -> None:
+    """Write another text into a line, by keyboard."""
+    page.locator("#lines .edit").nth(number).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#lines input")).to_be_focused()
+    page.keyboard.insert_text(text)
+    page.keyboard.press("Enter")
+    expect(page.locator("#lines .edit").nth(number)).to_be_focused()
+
+
+@pytest.mark.parametrize("page", ["zh-CN", "en-US"], indirect=True)
+def test_a_line_is_corrected_in_place_and_kept_as_training_data(page, feedback, tmp_path):
+    language = page.evaluate("navigator.language")
+    kept = {"zh-CN": "已修改，并已保存，可用于训练", "en-US": "Corrected, and kept for training"}
+    before = (feedback / "feedback.txt").read_bytes()
+    choose(page, picture(tmp_path / "a.png"))
+    page.get_by_role("button", name=START[language]).click()
+    correct(page, 1, "GL-2024-03-007-A")
+    expect(page.get_by_role("status")).to_have_text(kept[language])
+    assert texts(page)[1] == "GL-2024-03-007-A"
+    with page.expect_response(lambda response: response.request.method == "DELETE"):
+        correct(page, 1, "GL-2024-03-008-A")  # the same line again: one correction is kept
+    added = [
+        line for line in read_index(feedback / "feedback.txt") if line.image.stem not in str(before)
+    ]
+    assert [line.text for line in added] == ["GL-2024-03-008-A"]
+    assert read_image(added[0].image).shape == (100, 600)
+    name = {"zh-CN": "下载 JSON", "en-US": "Download JSON"}[language]
+    line = json.loads(download(page, name))["results"][0]["text"][1]
+    assert (line["text"], line["read"]) == ("GL-2024-03-008-A", "GL-2024-03-001-A")
+    assert "kept" not in line
+
+
+def test_escape_and_an_empty_text_leave_a_line_as_it_was(page, feedback, fake_reader, tmp_path):
+    before = (feedback / "feedback.txt").read_bytes()
+    choose(page, picture(tmp_path / "a.png"))
+    page.get_by_role("button", name=START["zh-CN"]).click()
+    for ending in ("Escape", "Enter"):
+        page.locator("#lines .edit").first.click()
+        page.locator("#lines input").fill("" if ending == "Enter" else "other")
+        page.keyboard.press(ending)
+        assert texts(page) == [text for text, _ in fake_reader.lines]
+    assert (feedback / "feedback.txt").read_bytes() == before
+
+
+def test_a_correction_stays_on_the_page_where_none_are_kept(browser, served, tmp_path):
+    with running(served, ServerConfig()) as address:
+        page = browser.new_page(locale="zh-CN")
+        page.goto(address)
+        choose(page, picture(tmp_path / "a.png"))
+        page.get_by_role("button", name=START["zh-CN"]).click()
+        correct(page, 0, "党参")
+        expect(page.get_by_role("status")).to_have_text("已修改（仅在本页有效）")
+        page.close()
+
+
+def test_a_service_with_a_key_is_asked_with_it(browser, served, tmp_path):
+    with running(served, ServerConfig(api_key="secret")) as address:
+        page = browser.new_page(locale="zh-CN")
+        page.goto(address)
+        choose(page, picture(tmp_path / "a.png"))
+        page.get_by_role("button", name=START["zh-CN"]).click()
+        for key in ("wrong", "secret"):
+            page.get_by_label("此服务需要访问密钥").fill(key)
+            page.get_by_role("button", name="继续").click()
+        expect(page.locator("#lines .line")).to_have_count(3)
+        page.close()
+
+
+def test_a_phone_offers_its_camera_and_a_desk_does_not(page, browser, address):
+    expect(page.get_by_text("拍照")).to_be_hidden()
+    phone = browser.new_context(
+        locale="zh-CN", viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True
+    ).new_page()
+    phone.goto(address)
+    expect(phone.get_by_text("拍照")).to_be_visible()
+    assert phone.locator("#camera").get_attribute("capture") == "environment"
+    phone.context.close()

@@ -1,7 +1,9 @@
 // Pictures in, one request each, lines of text and their places out.
 
 import { errorWord, fillWords, toggleLanguage, word } from "./words.js";
-import { copyText, saveFile, asText, asJson } from "./keep.js";
+import { copyText, saveFile, asText, asJson, asCsv } from "./keep.js";
+import { create, level, lineItem, link } from "./lines.js";
+import { keepCorrection, readImage, readLimits } from "./service.js";
 
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
@@ -10,14 +12,7 @@ const SVG = "http://www.w3.org/2000/svg";
 let pictures = [];
 let shown = null;
 let isBusy = false;
-let limits = { model: "", max_upload_mb: Infinity };
-
-function create(tag, className, text = "") {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.textContent = text;
-  return element;
-}
+let limits = { model: "", max_upload_mb: Infinity, keeps_feedback: false };
 
 // ---------- pictures in ----------
 
@@ -78,22 +73,13 @@ async function readPicture(picture) {
     fail(picture, "too_large", `> ${limits.max_upload_mb} MB`);
     return;
   }
-  const form = new FormData();
-  form.append("image", picture.file, picture.file.name || "image");
-  let response;
-  try {
-    response = await fetch("/api/ocr", { method: "POST", body: form });
-  } catch (error) {
-    fail(picture, "unreachable", error.message);
-    return;
-  }
-  const answer = await response.json().catch(() => ({}));
-  if (response.ok && Array.isArray(answer.text)) {
-    picture.answer = answer;
+  const { ok, status, body } = await readImage(picture.file);
+  if (ok && Array.isArray(body.text)) {
+    picture.answer = body;
     picture.state = "read";
   } else {
-    const code = answer.error?.code ?? (response.status === 413 ? "too_large" : "other");
-    fail(picture, code, answer.error?.message ?? `HTTP ${response.status}`);
+    const code = body.error?.code ?? (status === 413 ? "too_large" : "other");
+    fail(picture, code, body.error?.message ?? `HTTP ${status}`);
   }
 }
 
@@ -206,45 +192,29 @@ function drawReading() {
     : state === "reading" ? word("reading")
     : answer && lines.length === 0 ? word("noLines")
     : "";
-  $("lines").replaceChildren(...lines.map(lineItem));
+  $("lines").replaceChildren(...lines.map((line, index) => lineItem(line, index, correct)));
   $("tools").hidden = !pictures.some((picture) => picture.answer);
   $("copy").disabled = lines.length === 0;
 }
 
-function lineItem(line, index) {
-  const percent = (line.confidence * 100).toFixed(1);
-  const item = create("li", `line ${level(line.confidence)}`);
-  item.tabIndex = 0;
-  const meter = create("div", "meter");
-  meter.setAttribute("role", "meter");
-  meter.setAttribute("aria-valuemin", "0");
-  meter.setAttribute("aria-valuemax", "100");
-  meter.setAttribute("aria-valuenow", percent);
-  meter.setAttribute("aria-label", word("confidence", percent));
-  const bar = create("span", "bar");
-  bar.style.width = `${percent}%`;
-  meter.append(bar);
-  item.append(create("span", "text", line.text), meter, create("span", "percent", `${percent}%`));
-  link(item, index);
-  return item;
-}
-
-// Only a picture of where to look first; the number stands beside the bar.
-function level(confidence) {
-  return confidence >= 0.9 ? "sure" : confidence >= 0.7 ? "fair" : "poor";
-}
-
-// A line and its box light up together, from either side.
-function link(element, index) {
-  const light = (isOn) => {
-    $("lines").children[index]?.classList.toggle("lit", isOn);
-    $("boxes").children[index]?.classList.toggle("lit", isOn);
-  };
-  for (const event of ["mouseenter", "focus"]) element.addEventListener(event, () => light(true));
-  for (const event of ["mouseleave", "blur"]) element.addEventListener(event, () => light(false));
-  if (element instanceof SVGElement) {
-    element.addEventListener("click", () => $("lines").children[index].focus());
+// The new text counts here at once; what was read first is kept beside it.
+async function correct(line, text) {
+  const picture = shown;
+  const isChanged = text !== line.text && text !== "";
+  if (isChanged) {
+    line.read ??= line.text;
+    line.text = text;
   }
+  const index = picture.answer.text.indexOf(line);
+  drawReading();
+  $("lines").children[index].querySelector(".edit").focus();
+  if (!isChanged) return;
+  if (!limits.keeps_feedback) {
+    $("status").textContent = word("correctedHere");
+    return;
+  }
+  const { ok, body } = await keepCorrection(picture.file, line);
+  $("status").textContent = ok ? word("correctionKept") : errorWord(body.error?.code);
 }
 
 // ---------- keeping the result ----------
@@ -260,10 +230,12 @@ async function copyShown() {
 // ---------- wiring ----------
 
 function listen() {
-  $("files").addEventListener("change", (event) => {
-    addPictures(event.target.files);
-    event.target.value = "";
-  });
+  for (const id of ["files", "camera"]) {
+    $(id).addEventListener("change", (event) => {
+      addPictures(event.target.files);
+      event.target.value = "";
+    });
+  }
   $("start").addEventListener("click", readAll);
   $("clear").addEventListener("click", clearPictures);
   $("language").addEventListener("click", () => {
@@ -276,6 +248,8 @@ function listen() {
     saveFile("crnnkit.txt", "text/plain", asText(readPictures())));
   $("save-json").addEventListener("click", () =>
     saveFile("crnnkit.json", "application/json", asJson(readPictures())));
+  $("save-csv").addEventListener("click", () =>
+    saveFile("crnnkit.csv", "text/csv", asCsv(readPictures())));
   $("picture").addEventListener("load", fitSheet);
   $("picture").addEventListener("error", () => {
     $("sheet").hidden = true;
@@ -297,8 +271,8 @@ function listen() {
 }
 
 async function loadLimits() {
-  const response = await fetch("/healthz").catch(() => null);
-  if (response?.ok) limits = await response.json();
+  const { ok, body } = await readLimits();
+  if (ok) limits = body;
   draw();
 }
 

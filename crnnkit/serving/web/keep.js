@@ -1,4 +1,4 @@
-// Take the readings along: clipboard, text file, JSON file.
+// Take the readings along: clipboard, text file, JSON file, table.
 
 export async function copyText(text) {
   if (navigator.clipboard) {
@@ -31,8 +31,24 @@ export function asText(pictures) {
   return `${blocks.join("\n\n")}\n`;
 }
 
-// The answers of the REST interface, each with its picture's name.
+// The answers of the REST interface, each with its picture's name; `read` where it was corrected.
 export function asJson(pictures) {
-  const results = pictures.map(({ file, answer }) => ({ image: file.name, ...answer }));
+  const results = pictures.map(({ file, answer }) => ({
+    image: file.name,
+    text: answer.text.map(({ kept, ...line }) => line),
+    total_time: answer.total_time,
+  }));
   return `${JSON.stringify({ results }, null, 2)}\n`;
+}
+
+// One row per line; the mark at the start lets spreadsheets see that it is UTF-8.
+export function asCsv(pictures) {
+  const rows = [["image", "line", "text", "confidence", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4"]];
+  for (const { file, answer } of pictures) {
+    for (const [index, line] of answer.text.entries()) {
+      rows.push([file.name, index + 1, line.text, line.confidence, ...line.box.flat()]);
+    }
+  }
+  const quoted = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
+  return `\ufeff${rows.map((row) => row.map(quoted).join(",")).join("\r\n")}\r\n`;
 }

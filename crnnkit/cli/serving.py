@@ -1,0 +1,49 @@
+"""The command that serves a model to others."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crnnkit.cli.reading import DEFAULT_MODEL
+
+
+def serve(
+    model_path: Annotated[
+        Path, typer.Option("--model", "--model-path", help="Model file to serve and to watch.")
+    ] = DEFAULT_MODEL,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 5000,
+    threads: Annotated[int, typer.Option(help="Requests worked on at once.", min=1)] = 8,
+    queue: Annotated[
+        int, typer.Option(help="Requests that wait; one more is answered 503.", min=0)
+    ] = 32,
+    max_upload_mb: Annotated[int, typer.Option(help="Largest request, MiB.", min=1)] = 20,
+    max_images: Annotated[int, typer.Option(help="Most pictures in one request.", min=1)] = 64,
+    feedback: Annotated[
+        Path | None, typer.Option(help="Folder for corrections made on the page; none: off.")
+    ] = None,
+    feedback_days: Annotated[
+        int, typer.Option(help="Days until a correction is deleted; 0: kept.", min=0)
+    ] = 0,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="CRNNKIT_API_KEY", help="Key that requests carry in X-API-Key.", show_envvar=True
+        ),
+    ] = None,
+) -> None:
+    """Serve the web page and POST /api/ocr; a replaced model file is taken up while it runs."""
+    from crnnkit.serving.config import ServerConfig
+    from crnnkit.serving.server import serve as run_server
+
+    config = ServerConfig(
+        max_upload_mb=max_upload_mb,
+        max_images=max_images,
+        threads=threads,
+        queue=queue,
+        api_key=api_key,
+        feedback_dir=feedback,
+        feedback_days=feedback_days,
+    )
+    run_server(model_path, host, port, config)

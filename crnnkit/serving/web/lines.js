@@ -1,0 +1,81 @@
+// The lines of a picture: text, confidence, correction in place; linked with their boxes.
+
+import { word } from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+
+export function create(tag, className, text = "") {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+// Only a picture of where to look first; the number stands beside the bar.
+export function level(confidence) {
+  return confidence >= 0.9 ? "sure" : confidence >= 0.7 ? "fair" : "poor";
+}
+
+// A line and its box light up together, from either side.
+export function link(element, index) {
+  const light = (isOn) => {
+    $("lines").children[index]?.classList.toggle("lit", isOn);
+    $("boxes").children[index]?.classList.toggle("lit", isOn);
+  };
+  for (const event of ["mouseenter", "focusin"]) element.addEventListener(event, () => light(true));
+  for (const event of ["mouseleave", "focusout"]) element.addEventListener(event, () => light(false));
+  if (element instanceof SVGElement) {
+    element.addEventListener("click", () => $("lines").children[index].querySelector(".edit").focus());
+  }
+}
+
+// `correct(line, text)` is called when somebody wrote another text.
+export function lineItem(line, index, correct) {
+  const percent = (line.confidence * 100).toFixed(1);
+  const item = create("li", `line ${level(line.confidence)}`);
+  item.classList.toggle("corrected", line.read !== undefined);
+  const edit = create("button", "edit quiet", "✎");
+  edit.type = "button";
+  edit.title = word("edit");
+  edit.setAttribute("aria-label", `${word("edit")}: ${line.text}`);
+  edit.addEventListener("click", () => startEditing(item, line, correct));
+  item.append(create("span", "text", line.text), edit, meterOf(percent), create("span", "percent", `${percent}%`));
+  link(item, index);
+  return item;
+}
+
+function meterOf(percent) {
+  const meter = create("div", "meter");
+  meter.setAttribute("role", "meter");
+  meter.setAttribute("aria-valuemin", "0");
+  meter.setAttribute("aria-valuemax", "100");
+  meter.setAttribute("aria-valuenow", percent);
+  meter.setAttribute("aria-label", word("confidence", percent));
+  const bar = create("span", "bar");
+  bar.style.width = `${percent}%`;
+  meter.append(bar);
+  return meter;
+}
+
+// Enter or leaving the field keeps the text, Escape the old one.
+function startEditing(item, line, correct) {
+  const field = create("input", "text");
+  field.value = line.text;
+  field.maxLength = 1000;
+  field.setAttribute("aria-label", word("edit"));
+  let isOpen = true;
+  const end = (isKept) => {
+    if (!isOpen) return;
+    isOpen = false;
+    correct(line, isKept ? field.value.trim() : line.text);
+  };
+  field.addEventListener("keydown", (event) => {
+    if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
+    event.preventDefault(); // or the button that gets the focus back is pressed, too
+    end(event.key === "Enter");
+  });
+  field.addEventListener("blur", () => end(true));
+  item.querySelector(".text").replaceWith(field);
+  field.focus();
+  field.select();
+}
