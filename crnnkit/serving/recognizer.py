@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 from crnnkit.errors import CheckpointError, ConfigError, VocabError
 from crnnkit.model.config import METADATA_KEY, CheckpointInfo
 from crnnkit.model.constraints import Constraint
-from crnnkit.model.decode import beam_decode, greedy_decode
+from crnnkit.model.decode import Decoded, at_temperature, beam_decode, greedy_decode
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.preprocessing.lines import crop_line, find_lines
 from crnnkit.preprocessing.tensors import (
@@ -86,6 +86,7 @@ class Recognizer:
         self.vocab = info.vocab
         self.line_config = info.line
         self.model_config = info.model
+        self.temperature = info.temperature
         self.logits = network
 
     @classmethod
@@ -176,33 +177,36 @@ class Recognizer:
         if not bucket:
             return {}
         logits = self.logits(np.stack([waiting.line for waiting in bucket]))
-        readings = {}
-        for waiting, line_logits in zip(bucket, logits, strict=True):
-            reading = self._reading(line_logits, constraint)
-            if reading.confidence < self.line_config.turn_below:
-                reading = self._surer(reading, waiting.image, constraint)
-            readings[waiting.index] = reading
-        return readings
+        return {
+            waiting.index: self._reading(line_logits, waiting.image, constraint)
+            for waiting, line_logits in zip(bucket, logits, strict=True)
+        }
 
-    def _surer(
-        self, reading: LineReading, image: UInt8Image, constraint: Constraint | None
+    def _reading(
+        self, logits: NDArray[np.float32], image: UInt8Image, constraint: Constraint | None
     ) -> LineReading:
-        """The reading, or that of the picture turned by 180° if it is surer."""
-        line = line_to_array(half_turn(image), self.line_config)
-        turned = self._reading(self.logits(line[np.newaxis])[0], constraint)
-        return reading if reading.confidence >= turned.confidence else replace(turned, turned=True)
-
-    def _reading(self, logits: NDArray[np.float32], constraint: Constraint | None) -> LineReading:
-        if constraint is None:
-            decoded = greedy_decode(logits)
-        else:
-            decoded = beam_decode(logits, constraint.automaton)
+        """What a line says; if that is unsure, what it says turned by 180°, if that is surer."""
+        decoded, turned = _decode(logits, constraint), False
+        if decoded.confidence < self.line_config.turn_below:
+            line = line_to_array(half_turn(image), self.line_config)
+            other_logits = self.logits(line[np.newaxis])[0]
+            other = _decode(other_logits, constraint)
+            if other.confidence > decoded.confidence:
+                decoded, logits, turned = other, other_logits, True
+        honest = at_temperature(decoded, logits, self.temperature)
         return LineReading(
-            text=self.vocab.decode(decoded.ids),
-            confidence=decoded.confidence,
-            char_confidences=decoded.char_confidences,
-            spans=decoded.spans,
+            text=self.vocab.decode(honest.ids),
+            confidence=honest.confidence,
+            char_confidences=honest.char_confidences,
+            spans=honest.spans,
+            turned=turned,
         )
+
+
+def _decode(logits: NDArray[np.float32], constraint: Constraint | None) -> Decoded:
+    if constraint is None:
+        return greedy_decode(logits)
+    return beam_decode(logits, constraint.automaton)
 
 
 def _usable_cores() -> int:
