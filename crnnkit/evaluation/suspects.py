@@ -27,7 +27,7 @@ class Suspect:
     """-log probability of the label, nats per character: the loss of training. Infinite where the
     vocabulary or the line's time steps cannot write it."""
     reading_loss: float
-    """The same of the reading; an empty one counts as one character."""
+    """The same of the reading; infinite where nothing was read, which contradicts no label."""
 
     @property
     def doubt(self) -> float:
@@ -69,17 +69,18 @@ def _judge(recognizer: Recognizer, line: Line) -> Suspect:
     candidates = [recognizer.logits(line_to_array(i, config)[np.newaxis])[0] for i in ways_up]
     readings = [greedy_decode(logits) for logits in candidates]
     surest = max(range(len(readings)), key=lambda way: readings[way].confidence)
+    read_ids = readings[surest].ids
     label_ids = None if vocab.missing(line.text) else vocab.encode(line.text)
     return Suspect(
         image=line.image,
         label=line.text,
-        reading=vocab.decode(readings[surest].ids),
+        reading=vocab.decode(read_ids),
         # a label is given the benefit of either way up
         label_loss=min(_loss(logits, label_ids) for logits in candidates) if label_ids else inf,
-        reading_loss=_loss(candidates[surest], readings[surest].ids),
+        reading_loss=_loss(candidates[surest], read_ids) if read_ids else inf,
     )
 
 
 def _loss(logits: NDArray[np.floating], target_ids: Sequence[int]) -> float:
     """Nats per character."""
-    return -text_log_prob(logits, target_ids) / max(1, len(target_ids))
+    return -text_log_prob(logits, target_ids) / len(target_ids)

@@ -20,7 +20,7 @@ def reader():
     probs = {
         1: (0.01, 0.98, 0.01),  # a sure A
         2: (0.01, 0.60, 0.39),  # an A that may be a B
-        3: (0.40, 0.31, 0.29),  # cannot be read
+        3: (0.90, 0.06, 0.04),  # surely nothing
         4: (0.01, 0.01, 0.98),  # a sure B
     }
 
@@ -49,7 +49,7 @@ def test_the_label_that_a_sure_reading_contradicts_comes_first(reader, labelled)
     told = []
     lines = labelled((2, "B"), (1, "A"), (3, "B"), (1, "B"), (4, "B"))
     ranked = rank_suspects(reader, lines, lambda done, total: told.append((done, total)))
-    # a sure A labelled B, an unreadable picture, a close call; right labels are no suspects
+    # a sure A labelled B, a close call, a picture of nothing; right labels are no suspects
     assert [(s.image.stem, s.label, s.reading) for s in ranked] == [
         *[("3", "B", "A"), ("0", "B", "A"), ("2", "B", "")]
     ]
