@@ -18,7 +18,8 @@ import numpy as np
 from benchmarks import peers
 from crnnkit.dataset.index import Line, read_index, split_lines, write_index
 from crnnkit.finetuning.config import TrainConfig
-from crnnkit.finetuning.trainer import TrainResult, train
+from crnnkit.finetuning.result import TrainResult
+from crnnkit.finetuning.trainer import train
 from crnnkit.metrics import fold, score, score_by_text
 from crnnkit.preprocessing.images import read_image
 from crnnkit.serving.recognizer import Recognizer

@@ -29,7 +29,7 @@ MARGIN_PX = 10
 """White border round every line for Tesseract, which reads lines without one much worse."""
 
 
-def read_with_tesseract(images: Sequence[np.ndarray]) -> list[str]:
+def read_with_tesseract(images: Sequence[np.ndarray], language: str = "chi_sim") -> list[str]:
     """Each picture as one text line (page segmentation mode 7), all in one process."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{i:05}.png" for i in range(len(images))]
@@ -41,17 +41,23 @@ def read_with_tesseract(images: Sequence[np.ndarray]) -> list[str]:
             write_image(path, cv2.copyMakeBorder(grey, *border, cv2.BORDER_CONSTANT, value=255))
         batch = Path(folder) / "batch.txt"
         batch.write_text("".join(f"{path}\n" for path in paths))
-        command = ["tesseract", str(batch), "-", "-l", "chi_sim", "--psm", "7"]
+        command = ["tesseract", str(batch), "-", "-l", language, "--psm", "7"]
         result = subprocess.run(command, capture_output=True, text=True, check=True)
     pages = result.stdout.split("\f")
     return [normalize_text(" ".join(page.split("\n"))) for page in pages[: len(images)]]
 
 
-def read_with_rapidocr(images: Sequence[np.ndarray]) -> list[str]:
-    """Recognition of each picture alone; detection and the direction classifier are off."""
+def rapidocr_engine() -> Callable:
+    """RapidOCR with its default models, in one thread."""
     from rapidocr import RapidOCR
 
-    engine = RapidOCR(params={"Global.log_level": "error"})
+    one = {"EngineConfig.onnxruntime.intra_op_num_threads": 1}
+    return RapidOCR(params={"Global.log_level": "error"} | one)
+
+
+def read_with_rapidocr(images: Sequence[np.ndarray]) -> list[str]:
+    """Recognition of each picture alone; detection and the direction classifier are off."""
+    engine = rapidocr_engine()
     texts = []
     for image in images:
         rgb = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)

@@ -167,20 +167,38 @@ def export(
     parity_data: Annotated[
         Path | None, typer.Option(help="Index file whose lines both must read alike.")
     ] = None,
+    charset: Annotated[
+        Path | None, typer.Option(help="Vocabulary file: the only characters it is to know.")
+    ] = None,
+    int8_data: Annotated[
+        Path | None,
+        typer.Option(help="Index file to calibrate int8 convolutions on; needs --parity-data."),
+    ] = None,
     num_threads: NumThreads = 0,
 ) -> None:
-    """Export a checkpoint to ONNX; nothing is written unless both read the same."""
+    """Export a checkpoint to ONNX; nothing is written unless both read the same.
+
+    With --int8-data the convolutions are computed in 8 bits, unless the lines of --parity-data
+    are then read worse, or not faster: in that case the file stays as it is, and the reason is
+    printed.
+    """
     from crnnkit.dataset.index import read_index
     from crnnkit.serving.export import export_onnx
+    from crnnkit.vocab import Vocab
 
-    images = [line.image for line in read_index(parity_data)] if parity_data else []
-    report = export_onnx(model_path, output, images, num_threads or None)
-    print(
-        f"Wrote {report.onnx_path}: logits differ by at most {report.max_logit_difference:.1g}, "
-        f"{report.num_lines} lines read alike"
-    )
-    if report.num_lines:
-        print(f"One line takes {report.torch_ms:.1f} ms in torch, {report.onnx_ms:.1f} ms in ONNX")
+    if int8_data and not parity_data:
+        raise ConfigError("--int8-data: give --parity-data too, the lines that decide about it.")
+    lines = read_index(parity_data) if parity_data else []
+    calibration = [line.image for line in read_index(int8_data)] if int8_data else []
+    characters = Vocab.load(charset).charset if charset else None
+    images = [line.image for line in lines]
+    report = export_onnx(model_path, output, images, num_threads or None, characters)
+    for remark in report.remarks():
+        print(remark)
+    if int8_data:
+        from crnnkit.serving.quantize import quantize_onnx
+
+        print(quantize_onnx(output, calibration, lines, num_threads or None))
 
 
 def recognize(

@@ -28,7 +28,10 @@ def train(
     epochs: Annotated[int, typer.Option(help="Passes over the data, at most.")] = 60,
     minutes: Annotated[float, typer.Option(help="Wall-clock budget of training.")] = 10.0,
     batch_size: Annotated[int, typer.Option(help="Lines per step.")] = 16,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Peak learning rate; default: 2e-3, from a base 3e-4."),
+    ] = None,
     patience: Annotated[int, typer.Option(help="Epochs without gain that end it; 0: never.")] = 0,
     general_data: Annotated[
         Path | None, typer.Option(help="Folder of general lines, so that nothing is forgotten.")
@@ -39,7 +42,7 @@ def train(
     blend_base: Annotated[float, typer.Option(help="Share of the base's weights kept.")] = 0.0,
     frozen_share: Annotated[float, typer.Option(help="Run's share with frozen convs.")] = 0.0,
     conv_lr_share: Annotated[float, typer.Option(help="Convolutions' share of lr.")] = 1.0,
-    rare_repeat: Annotated[int, typer.Option(help="Show rare lines up to so often.")] = 1,
+    rare_repeat: Annotated[int, typer.Option(help="Show rare lines up to so often.")] = 3,
     turn: Annotated[str, typer.Option(help="auto: find upside-down lines; never.")] = "auto",
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 1,

@@ -36,7 +36,7 @@ def _warp(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     zoom = rng.uniform(0.8, 1.2)
     slant = rng.normal(0, 0.14)
     # a tilt moves the ends of a long line out of the picture, so it is bounded at the ends
-    tilt = rng.normal(0, 0.04) * min(1.0, 3 * height / width)
+    tilt = rng.normal(0, 0.08) * min(1.0, 3 * height / width)
     matrix = np.array([[stretch, slant, 0], [tilt, zoom, 0]], dtype=np.float64)
     center = np.array([_content_width(pixels) / 2, height / 2])
     shift = rng.uniform(-1, 1, 2) * (min(0.1 * height, 0.02 * width + 1), 0.1 * height)

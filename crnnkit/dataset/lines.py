@@ -30,6 +30,8 @@ class LoadedLine:
     target_ids: tuple[int, ...]
     turned: bool = False
     """Whether `pixels` are the picture turned by 180°."""
+    varies: bool = True
+    """Whether training may vary it."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,17 @@ def batches(
     loaded: Sequence[LoadedLine],
     batch_size: int,
     shuffle_seed: tuple[int, ...] | None = None,
-    augmented: bool = False,
+    varied_share: float = 0.0,
 ) -> Iterator[Batch]:
     """All lines once, in batches of equal width, at most `batch_size` lines each.
 
     Args:
         shuffle_seed: e.g. (seed, epoch); equal seeds give equal batches. None: in order of width.
-        augmented: vary the pictures, from the same seed.
+        varied_share: of the lines that may vary, so many are augmented, from the same seed.
     """
     rng = None if shuffle_seed is None else np.random.default_rng(shuffle_seed)
     for indices in _width_groups(loaded, batch_size, rng):
-        yield _collate([loaded[i] for i in indices], rng if augmented else None)
+        yield _collate([loaded[i] for i in indices], rng, varied_share)
 
 
 def _width_groups(
@@ -103,11 +105,15 @@ def _width_groups(
     return groups
 
 
-def _collate(loaded: Sequence[LoadedLine], rng: np.random.Generator | None) -> Batch:
-    arrays = [
-        pixels_to_array(item.pixels if rng is None else augment(item.pixels, rng), item.config)
-        for item in loaded
-    ]
+def _collate(
+    loaded: Sequence[LoadedLine], rng: np.random.Generator | None, varied_share: float
+) -> Batch:
+    arrays = []
+    for item in loaded:
+        pixels = item.pixels
+        if rng is not None and item.varies and rng.random() < varied_share:
+            pixels = augment(pixels, rng)
+        arrays.append(pixels_to_array(pixels, item.config))
     target_ids, target_lengths = pad_targets([item.target_ids for item in loaded])
     return Batch(
         images=torch.from_numpy(np.stack(arrays)),

@@ -39,6 +39,8 @@ class Style:
     shear: float = 0.0
     """Slant: px to the right per px up."""
     rotation_deg: float = 0.0
+    max_rise_em: float = 0.35
+    """Long lines turn less, so that no more than this is lost of their height."""
     perspective: float = 0.0
     """How much of the height one end may lose: the right one, or, if negative, the left one."""
     margins_em: tuple[float, float, float, float] = (0.1, 0.1, 0.15, 0.15)
@@ -231,9 +233,11 @@ def _photo(rng: np.random.Generator) -> Style:
         texture=("photo", "metal", "plastic", "flat")[rng.integers(4)],
         weight=int(rng.integers(-1, 2)),
         frame=rng.random() < 0.15,
-        shear=_sometimes(rng, 0.4, -0.25, 0.3),
-        rotation_deg=_sometimes(rng, 0.6, -5.0, 5.0),
-        perspective=_sometimes(rng, 0.4, -0.2, 0.2),
+        spacing_em=_sometimes(rng, 0.5, 0.0, 0.3),
+        shear=_sometimes(rng, 0.5, -0.35, 0.4),
+        rotation_deg=_sometimes(rng, 0.7, -10.0, 10.0),
+        max_rise_em=0.8,
+        perspective=_sometimes(rng, 0.5, -0.3, 0.3),
         light=_sometimes(rng, 0.5, 0.1, 0.6),
         blur_px=_sometimes(rng, 0.5, 0.4, 1.5),
     )
@@ -263,7 +267,7 @@ LOOKS: dict[str, tuple[float, Callable[[np.random.Generator], Style]]] = {
     "screen": (0.28, _screen),
     "thermal": (0.15, _thermal),
     "marker": (0.1, _marker),
-    "photo": (0.12, _photo),
+    "photo": (0.20, _photo),
     "dots": (0.04, _dots),
     "segments": (0.01, _segments),
     "hand": (0.03, _hand),

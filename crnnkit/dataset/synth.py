@@ -21,7 +21,6 @@ GLYPH_PX = 32
 _CJK_PROBE = "的一"
 _LATIN_PROBE = "Aa0"
 _LUMA = (0.299, 0.587, 0.114)
-_MAX_RISE_EM = 0.35
 _HAND_WEIGHT = 0.3
 """How often a family of handwriting is drawn, beside 1 for a print family of one face."""
 
@@ -171,7 +170,7 @@ def _placement(
     """The 3x3 matrix from ink px to picture px, and the picture's (H, W)."""
     left, top, right, bottom = line.box
     em = line.em_px
-    steepest = np.degrees(np.arctan(_MAX_RISE_EM * em / max(right - left, em)))
+    steepest = np.degrees(np.arctan(style.max_rise_em * em / max(right - left, em)))
     angle = np.radians(np.clip(style.rotation_deg, -steepest, steepest))
     cos, sin = np.cos(angle), np.sin(angle)
     centre_x, centre_y = (left + right) / 2, (top + bottom) / 2

@@ -29,6 +29,12 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _FIELDS = (*_FIELD_RANGES, "n", "letter", "word")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
+# Signs that are signs upside down too: themselves, or one another.
+_TURNABLE = frozenset(
+    " 012456789oOQHIilNSsXxZzMWmwunpdbqeay|-=+~.,:;·…'\"()[]{}<>/\\%#*_一二三十口日田中王工回"
+)
+_MIN_UPRIGHT = 3  # characters that tell which way is up
+
 
 @dataclass(frozen=True)
 class Lexicon:
@@ -192,3 +198,8 @@ def mixture(sources: Sequence[tuple[float, TextSource]]) -> TextSource:
                 return text
 
     return draw
+
+
+def tells_way_up(text: str) -> bool:
+    """Whether the text is no text when it stands upside down."""
+    return sum(c not in _TURNABLE for c in text) >= _MIN_UPRIGHT

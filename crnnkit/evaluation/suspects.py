@@ -68,7 +68,7 @@ def _judge(recognizer: Recognizer, line: Line) -> Suspect:
     ways_up = [image, half_turn(image)] if config.turn_below else [image]
     candidates = [recognizer.logits(line_to_array(i, config)[np.newaxis])[0] for i in ways_up]
     readings = [greedy_decode(logits) for logits in candidates]
-    surest = max(range(len(readings)), key=lambda way: readings[way].confidence)
+    surest = max(range(len(readings)), key=lambda way: readings[way].uprightness)
     read_ids = readings[surest].ids
     label_ids = None if vocab.missing(line.text) else vocab.encode(line.text)
     return Suspect(

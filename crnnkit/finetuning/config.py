@@ -40,8 +40,9 @@ class TrainConfig:
     """Epochs without a better one after which the run ends; 0 = never."""
     batch_size: int = 16
     """Lines per optimiser step."""
-    lr: float = 2e-3
-    """Peak learning rate of AdamW; warmed up, then a cosine down to 1 % of it."""
+    lr: float | None = None
+    """Peak learning rate of AdamW; warmed up, then a cosine down to 1 % of it. None: 2e-3 from
+    random weights, 3e-4 from a checkpoint, which a higher rate would make forget."""
     warmup: float = 0.05
     """Share of the run during which the learning rate rises from 0."""
     conv_lr_share: float = 1.0
@@ -55,7 +56,7 @@ class TrainConfig:
     average_decay: float = 0.998
     """Of the moving average of the weights, per step: the averaged network is what is validated
     and kept. 0 = the weights of the last step."""
-    rare_repeat: int = 1
+    rare_repeat: int = 3
     """Lines with the rarest characters are shown up to so many times an epoch."""
     general_data: Path | None = None
     """Folder whose train.txt is trained along, so that general reading is not forgotten, and
@@ -76,8 +77,15 @@ class TrainConfig:
     """Of weights, order and augmentation."""
     num_threads: int = 0
     """Threads of torch; 0 = one or all cores, whichever is faster at the start."""
-    augment: bool = True
-    """Vary the training pictures (dataset.augment)."""
+    varied_share: float | None = None
+    """Share of the training pictures that are varied (dataset.augment); general lines never are.
+    None: all from random weights, 0.7 from a checkpoint, which has seen variation before."""
+    drawn_classes: int = 1000
+    """Of a vocabulary more than twice as large, a step looks at the characters of the training
+    texts, those of its batch, and so many others. 0 = always at all."""
+    nothing_share: float = 0.06
+    """Where training lines were found upside down: so many more lines an epoch stand upside down
+    and have to be read as nothing, which is how a reader can tell."""
     enhance: tuple[str, ...] = ()
     """Steps of `preprocessing.enhance` for every line; stored in the checkpoint."""
     precision: str = "auto"
@@ -97,15 +105,32 @@ class TrainConfig:
             ),
             not_negative=(
                 *("lr", "conv_lr_share", "weight_decay", "num_threads", "patience", "distill"),
-                "max_forgetting",
+                *("max_forgetting", "drawn_classes"),
             ),
-            shares=("warmup", "frozen_share", "average_decay", "general_share", "blend_base"),
+            shares=(
+                *("warmup", "frozen_share", "average_decay", "general_share", "blend_base"),
+                "nothing_share",
+            ),
         )
+        if self.varied_share is not None and not 0 <= self.varied_share <= 1:
+            faults.append(f"varied_share is {self.varied_share}, must be ≥ 0, ≤ 1")
         faults += _choice_faults("precision", self.precision, PRECISIONS)
         faults += _choice_faults("turn", self.turn, TURNS)
         faults += self._faults_of_what_is_missing()
         if faults:
             raise ConfigError("training settings: " + "; ".join(faults))
+
+    @property
+    def peak_lr(self) -> float:
+        """`lr`, or what suits the start."""
+        return self.lr if self.lr is not None else 3e-4 if self.pretrained_ckpt else 2e-3
+
+    @property
+    def share_varied(self) -> float:
+        """`varied_share`, or what suits the start."""
+        if self.varied_share is not None:
+            return self.varied_share
+        return 0.7 if self.pretrained_ckpt else 1.0
 
     def _faults_of_what_is_missing(self) -> list[str]:
         faults = []
@@ -189,7 +214,7 @@ def _range_faults(
 ) -> list[str]:
     return [
         *(f"{n} is {values[n]}, must be > 0" for n in positive if values[n] <= 0),
-        *(f"{n} is {values[n]}, must be ≥ 0" for n in not_negative if values[n] < 0),
+        *(f"{n} is {values[n]}, must be ≥ 0" for n in not_negative if (values[n] or 0) < 0),
         *(f"{n} is {values[n]}, must be ≥ 0, < 1" for n in shares if not 0 <= values[n] < 1),
     ]
 

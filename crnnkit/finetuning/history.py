@@ -1,6 +1,7 @@
 """What a run reports after each epoch, and its record on disk."""
 
 import csv
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -40,24 +41,35 @@ class EpochResult:
         )
 
 
-def best_epoch(history: Sequence[EpochResult], general_limit: float | None) -> EpochResult:
-    """The epoch with the lowest validation CER, then loss, among those that did not forget.
+def best_epoch(
+    history: Sequence[EpochResult], general_limit: float | None, num_characters: int
+) -> EpochResult:
+    """The latest epoch, among those that did not forget, whose validation CER lies within one
+    standard error of the lowest.
+
+    Few lines tell epochs apart by luck, and the later ones took smaller steps: the rule of one
+    standard error (Breiman et al. 1984, section 3.4.3).
 
     Args:
+        num_characters: of the validation lines; what the standard error is computed from.
         general_limit: highest general CER that still counts as remembering. Where no epoch
             keeps it, all have forgotten and the domain alone decides. None: not asked.
     """
-    remembering = [epoch for epoch in history if remembers(epoch, general_limit)]
-    return min(remembering or history, key=_rank)
+    candidates = [e for e in history if remembers(e, general_limit)] or history
+    lowest = min(epoch.val_cer for epoch in candidates)
+    standard_error = math.sqrt(max(0.0, lowest * (1 - lowest)) / num_characters)
+    return [epoch for epoch in candidates if epoch.val_cer <= lowest + standard_error][-1]
+
+
+def epochs_without_gain(history: Sequence[EpochResult]) -> int:
+    """How many epochs have passed since the validation CER was lowest."""
+    cers = [epoch.val_cer for epoch in history]
+    return len(cers) - 1 - cers.index(min(cers)) if cers else 0
 
 
 def remembers(epoch: EpochResult, general_limit: float | None) -> bool:
     """Whether an epoch still reads general lines as well as `general_limit`, a CER, asks."""
     return general_limit is None or epoch.general_cer is None or epoch.general_cer <= general_limit
-
-
-def _rank(epoch: EpochResult) -> tuple[float, float]:
-    return (epoch.val_cer, epoch.val_loss)
 
 
 def write_history(path: Path, history: Sequence[EpochResult]) -> None:

@@ -9,11 +9,14 @@ import numpy as np
 
 from crnnkit.dataset.index import Line, read_index
 from crnnkit.dataset.lines import LoadedLine, load_lines
+from crnnkit.dataset.texts import tells_way_up
 from crnnkit.errors import DatasetError
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.reading import Pass
 from crnnkit.model.config import CheckpointInfo, min_time_steps
 
+TURN_SHARE = 0.01
+"""Where more of the training lines than this are upside down, so will be others."""
 TURN_MARGIN = 3.0
 """A line counts as upside down where turning it lowers its loss by more than this, in nats: it is
 then twenty times as likely."""
@@ -36,6 +39,11 @@ class Material:
         """Training lines that stand by 180° to their picture."""
         return sum(item.turned for item in self.train)
 
+    @property
+    def has_turned(self) -> bool:
+        """Whether lines upside down belong to this domain."""
+        return self.num_turned > TURN_SHARE * len(self.train)
+
     def turned_upright(self, upright: Pass, turned: Pass) -> "Material":
         """Every training line the way up in which it reads better.
 
@@ -50,7 +58,7 @@ class Material:
                 item.turned
                 != (
                     turned.loss_of[item.line] < upright.loss_of[item.line] - TURN_MARGIN
-                    and turned.confidence_of[item.line] > upright.confidence_of[item.line]
+                    and turned.uprightness_of[item.line] > upright.uprightness_of[item.line]
                 )
                 for item in self.train
             ]
@@ -97,11 +105,26 @@ def epoch_lines(config: TrainConfig, material: Material, seed: tuple[int, ...]) 
     """
     lines = repeat_rare(material.train, config.rare_repeat)
     lines *= -(-config.epoch_lines // len(lines))
-    if not material.general_train:
-        return lines
+    rng = np.random.default_rng(seed)
     wanted = round(len(lines) * config.general_share / (1 - config.general_share))
-    chosen = np.random.default_rng(seed).permutation(len(material.general_train))[:wanted]
-    return lines + [material.general_train[i] for i in chosen]
+    lines_of_epoch = lines + _drawn(material.general_train, wanted, rng)
+    if material.has_turned:
+        wanted = round(len(lines) * config.nothing_share)
+        lines_of_epoch += _drawn(nothings(material.train_turned), wanted, rng)
+    return lines_of_epoch
+
+
+def nothings(upside_down: Sequence[LoadedLine]) -> list[LoadedLine]:
+    """Lines that stand upside down, to be read as nothing; not those that would be text again."""
+    return [
+        replace(item, line=replace(item.line, text=""), target_ids=())
+        for item in upside_down
+        if tells_way_up(item.line.text)
+    ]
+
+
+def _drawn(lines: Sequence[LoadedLine], wanted: int, rng: np.random.Generator) -> list[LoadedLine]:
+    return [lines[i] for i in rng.permutation(len(lines))[:wanted]]
 
 
 def repeat_rare(lines: Sequence[LoadedLine], most: int) -> list[LoadedLine]:
@@ -146,4 +169,4 @@ def _known(info: CheckpointInfo, index: Path) -> tuple[LoadedLine, ...]:
     """General lines that the vocabulary can write; a smaller vocabulary gives up the others."""
     known = frozenset(info.charset)
     lines = [line for line in read_index(index) if known.issuperset(line.text)]
-    return _load(info, lines)
+    return tuple(replace(item, varies=False) for item in _load(info, lines))

@@ -17,7 +17,7 @@ Network = CRNN | ClassicCRNN
 def make_optimizer(
     model: Network, lr: float, weight_decay: float, conv_lr_share: float = 1.0
 ) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019), fused, with weight decay on matrices and kernels alone.
+    """AdamW (Loshchilov and Hutter 2019) with weight decay on matrices and kernels alone.
 
     Every group tells by `is_conv` whether it holds convolutions and by `lr_share` how fast they
     learn beside the rest.

@@ -25,7 +25,7 @@ class Pass:
     def __init__(self, vocab: Vocab) -> None:
         self.vocab = vocab
         self.loss_of: dict[Line, float] = {}
-        self.confidence_of: dict[Line, float] = {}
+        self.uprightness_of: dict[Line, float] = {}
         """Only where lines were read, not trained on."""
         self.total_loss = 0.0
         self.references: list[str] = []
@@ -66,8 +66,8 @@ def read_lines(
     """Read lines as the finished checkpoint would; see `read_batches`."""
     done = Pass(vocab)
     for batch, losses, readings in read_batches(forward, lines, turned, batch_size, turn_below):
-        confidences = [decoded.confidence for decoded, _ in readings]
-        done.confidence_of.update(zip(batch.lines, confidences, strict=True))
+        uprightness = [decoded.uprightness for decoded, _ in readings]
+        done.uprightness_of.update(zip(batch.lines, uprightness, strict=True))
         done.add(batch, losses, [decoded.ids for decoded, _ in readings])
     return done
 
@@ -83,18 +83,18 @@ def read_batches(
     """Lines batch by batch, with their losses (B,) and readings.
 
     Args:
-        turned: the same lines by 180°, for those read with less confidence than `turn_below`.
+        turned: the same lines by 180°, for those whose uprightness is less than `turn_below`.
     """
     other = dict(zip((item.line for item in lines), turned, strict=False))
     for batch in batches(lines, batch_size):
         logits, losses = forward(batch)
         readings = [(greedy_decode(row), row) for row in logits.float().cpu().numpy()]
         for number, line in enumerate(batch.lines):
-            if line in other and readings[number][0].confidence < turn_below:
+            if line in other and readings[number][0].uprightness < turn_below:
                 readings[number] = _surer(forward, readings[number], other[line])
         yield batch, losses, readings
 
 
 def _surer(forward: Forward, reading: Reading, turned: LoadedLine) -> Reading:
     logits = forward(next(batches([turned], 1)))[0][0].float().cpu().numpy()
-    return max(reading, (greedy_decode(logits), logits), key=lambda found: found[0].confidence)
+    return max(reading, (greedy_decode(logits), logits), key=lambda found: found[0].uprightness)

@@ -14,7 +14,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from crnnkit.dataset.general_texts import general_texts, within
 from crnnkit.dataset.lines import pad_targets
 from crnnkit.dataset.synth import RenderedLine, Renderer
-from crnnkit.dataset.texts import Lexicon, TextSource
+from crnnkit.dataset.texts import Lexicon, TextSource, tells_way_up
 from crnnkit.finetuning.config import PretrainConfig
 from crnnkit.model.config import CheckpointInfo, min_time_steps
 from crnnkit.preprocessing.tensors import (
@@ -26,12 +26,6 @@ from crnnkit.preprocessing.tensors import (
 )
 
 NO_TARGET = -100  # what cross_entropy leaves out
-
-# Signs that are signs upside down too: themselves, or one another.
-_TURNABLE = frozenset(
-    "0689oOQHIilNSsXxZzMWmwunpdbqeay1247|-=+~.,:;·…'\"()[]{}<>/\\%#*_一二三十口日田中王工回"
-)
-_MIN_UPRIGHT = 3  # characters that tell which way is up
 
 
 class Glyphs(IterableDataset):
@@ -118,7 +112,7 @@ class Lines(IterableDataset):
                 min_time_steps(target_ids) <= time_steps
                 and gray.shape[1] <= self.info.line.max_width
             ):
-                if _tells_way_up(rendered.text) and rng.random() < self.config.turned_share:
+                if tells_way_up(rendered.text) and rng.random() < self.config.turned_share:
                     # turned before it is padded: padding on the left would give it away
                     turned = fit_line(half_turn(rendered.image), self.info.line)
                     return _FramedLine(turned, [], np.full(time_steps, NO_TARGET, np.int64))
@@ -137,11 +131,6 @@ class Lines(IterableDataset):
             if 0 <= step < time_steps:
                 frames[step] = target
         return frames
-
-
-def _tells_way_up(text: str) -> bool:
-    """Whether the text is no text when it stands upside down."""
-    return sum(c not in _TURNABLE and c != " " for c in text) >= _MIN_UPRIGHT
 
 
 def _collate(lines: Sequence[_FramedLine], config: LineConfig) -> FramedBatch:

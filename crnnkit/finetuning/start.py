@@ -24,7 +24,7 @@ def starting_point(
     training = {
         "train_data_sha256": hashlib.sha256(config.train_data.read_bytes()).hexdigest(),
         "pretrained_ckpt": config.pretrained_ckpt.name if config.pretrained_ckpt else None,
-        "lr": config.lr,
+        "lr": config.peak_lr,
         "seed": config.seed,
     }
     own = Vocab.from_texts(texts)
@@ -40,7 +40,6 @@ def starting_point(
         known = base.info.vocab
         vocab = Vocab(known.charset + "".join(c for c in own.charset if c not in known))
     checkpoint, change = change_vocab(base, vocab)
-    info = replace(
-        checkpoint.info, line=replace(base.info.line, enhance=config.enhance), training=training
-    )
+    line_config = replace(base.info.line, enhance=config.enhance, turn_below=0.0)
+    info = replace(checkpoint.info, line=line_config, training=training)
     return Checkpoint(checkpoint.model, info), change

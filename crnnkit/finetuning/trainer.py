@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, replace
+from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -15,7 +17,13 @@ from crnnkit.dataset.lines import Batch, LoadedLine, batches
 from crnnkit.errors import CrnnKitError
 from crnnkit.finetuning.calibrate import calibrate
 from crnnkit.finetuning.config import TrainConfig
-from crnnkit.finetuning.history import EpochResult, best_epoch, remembers, write_history
+from crnnkit.finetuning.history import (
+    EpochResult,
+    best_epoch,
+    epochs_without_gain,
+    remembers,
+    write_history,
+)
 from crnnkit.finetuning.material import Material, epoch_lines, load_material
 from crnnkit.finetuning.optimizer import (
     frozen_copy,
@@ -24,6 +32,7 @@ from crnnkit.finetuning.optimizer import (
     moving_average,
 )
 from crnnkit.finetuning.reading import Pass, read_lines
+from crnnkit.finetuning.result import TrainResult
 from crnnkit.finetuning.resume import (
     RunState,
     load_state,
@@ -31,9 +40,10 @@ from crnnkit.finetuning.resume import (
     save_state,
     unpack_optimizer,
 )
+from crnnkit.finetuning.sampling import ClassSample, sample_classes
 from crnnkit.finetuning.speed import autocast, faster_precision, faster_threads, keep_freed_memory
 from crnnkit.finetuning.start import starting_point
-from crnnkit.model.checkpoint import Checkpoint, VocabChange, save_checkpoint
+from crnnkit.model.checkpoint import Checkpoint, save_checkpoint
 from crnnkit.model.crnn import CRNN, ClassicCRNN
 from crnnkit.model.ctc import ctc_loss
 from crnnkit.model.decode import collapse
@@ -41,48 +51,8 @@ from crnnkit.model.decode import collapse
 TURN_EPOCHS = (3, 8)
 """Epochs after which the training lines are turned upright by what the network has learnt; a
 pretrained one can tell before the first."""
-TURN_SHARE = 0.01
-"""Where more of the training lines than this were upside down, so will be others."""
 TURN_BELOW = 0.95
 """Confidence under which such a checkpoint reads a line both ways."""
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run leaves behind."""
-
-    best_path: Path
-    last_path: Path
-    best: EpochResult
-    history: tuple[EpochResult, ...]
-    vocab_change: VocabChange | None
-    """None when training began from random weights."""
-    general_cer_before: float | None
-    """General CER of the network that training began from; None without general lines."""
-    num_turned: int
-    """Training lines that were found upside down."""
-    remembers: bool
-    """Whether the best epoch kept general reading within `max_forgetting`."""
-
-    def remarks(self) -> list[str]:
-        """What a user should know of the run, a sentence each."""
-        lines = [str(self.vocab_change)] if self.vocab_change else []
-        if self.num_turned:
-            lines.append(f"{self.num_turned} training lines are upside down and were turned")
-        if self.general_cer_before is not None and self.best.general_cer is not None:
-            lines.append(
-                f"general reading: CER {self.general_cer_before:.2%} before, "
-                f"{self.best.general_cer:.2%} after"
-                + (
-                    ""
-                    if self.remembers
-                    else ". It was forgotten more than max_forgetting allows: "
-                    "lower lr, or raise general_share"
-                )
-            )
-        elif self.vocab_change:
-            lines.append("general reading was not protected: give a folder of general lines")
-        return lines
 
 
 def train(
@@ -146,7 +116,7 @@ class _Run:
             self.model, multi_avg_fn=moving_average(config.average_decay), use_buffers=True
         )
         self.optimizer = make_optimizer(
-            self.model, config.lr, config.weight_decay, config.conv_lr_share
+            self.model, config.peak_lr, config.weight_decay, config.conv_lr_share
         )
         self.history: list[EpochResult] = []
         self.best_path = config.output_dir / "best.safetensors"
@@ -154,8 +124,9 @@ class _Run:
         self.state_path = config.output_dir / "resume.safetensors"
         self.general_lines = frozenset(item.line for item in material.general_train)
         self.general_cer_before: float | None = None
-        self.epoch_size = len(self._epoch_lines(1))
-        self.lines_seen = 0
+        ids = (i for item in material.train for i in item.target_ids)
+        self.own_classes = torch.tensor(sorted(set(ids)))
+        self.epoch_done = 0.0  # share of the epoch that is not in the history yet
         self.dtype = torch.float32
         self.started = time.perf_counter()
 
@@ -183,15 +154,15 @@ class _Run:
     @property
     def progress(self) -> float:
         """Share of the run that is done: of its epochs or of its minutes, whichever is more."""
-        epochs_done = self.lines_seen / (self.epoch_size * self.config.epochs)
-        return min(1.0, max(epochs_done, self.seconds / (60 * self.config.minutes)))
+        epochs_done = len(self.history) + self.epoch_done
+        time_done = self.seconds / (60 * self.config.minutes)
+        return min(1.0, max(epochs_done / self.config.epochs, time_done))
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to do, or nothing better has come for `patience` epochs."""
         patience = self.config.patience
-        waited = len(self.history) - self.best.epoch if self.history else 0
-        return self.progress >= 1 or (patience > 0 and waited >= patience)
+        return self.progress >= 1 or 0 < patience <= epochs_without_gain(self.history)
 
     @property
     def general_limit(self) -> float | None:
@@ -201,10 +172,8 @@ class _Run:
 
     @property
     def best(self) -> EpochResult:
-        return best_epoch(self.history, self.general_limit)
-
-    def _epoch_lines(self, epoch: int) -> list[LoadedLine]:
-        return epoch_lines(self.config, self.material, (self.config.seed, epoch))
+        num_characters = sum(len(item.target_ids) for item in self.material.val)
+        return best_epoch(self.history, self.general_limit, num_characters)
 
     def train_epoch(self, on_batch: Callable[[float], None] | None) -> EpochResult:
         """One pass over the training lines, cut short where the minutes end; then validate."""
@@ -212,13 +181,12 @@ class _Run:
         config, sums, began = self.config, Pass(self.info.vocab), time.perf_counter()
         torch.manual_seed(config.seed * 100_003 + epoch)  # dropout's draws: see resume.py
         self.model.train()
-        lines = self._epoch_lines(epoch)
-        for batch in batches(lines, config.batch_size, (config.seed, epoch), config.augment):
-            losses, logits = self._step(batch)
-            # numpy's argmax is several times as fast as torch's
-            best_ids = logits.float().cpu().numpy().argmax(2)
+        lines = epoch_lines(config, self.material, (config.seed, epoch))
+        rng = np.random.default_rng((config.seed, epoch, 1))
+        for batch in batches(lines, config.batch_size, (config.seed, epoch), config.share_varied):
+            losses, best_ids = self._step(batch, rng)
             sums.add(batch, losses, [collapse(ids) for ids in best_ids.tolist()])
-            self.lines_seen += len(batch.lines)
+            self.epoch_done = sums.num_lines / len(lines)
             if on_batch is not None:
                 on_batch(self.progress)
             if self.progress >= 1:
@@ -242,10 +210,11 @@ class _Run:
             general_cer=self._read(network, general).score.cer if general else None,
         )
 
-    def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """One optimiser step; returns losses (B,) and logits (B, T, V)."""
+    def _step(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, NDArray[np.intp]]:
+        """One optimiser step; returns losses (B,) and the best class of every step (B, T)."""
         self._set_learning_rates()
-        logits, losses = self._forward(self.model, batch)
+        classes = self._classes(batch, rng)
+        logits, losses = self._forward(self.model, batch, classes)
         if not torch.isfinite(losses).all():
             bad = [
                 str(line.image)
@@ -258,39 +227,59 @@ class _Run:
             )
         # a small batch at the end of a width bucket takes a small step
         share = len(batch.lines) / self.config.batch_size
-        loss = share * losses.sum() / batch.target_lengths.sum()
+        loss = share * losses.sum() / batch.target_lengths.sum().clamp(min=1)
         if self.config.distill:
-            loss = loss + share * self.config.distill * self._divergence(batch, logits)
+            loss = loss + share * self.config.distill * self._divergence(batch, logits, classes)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()
         self.average.update_parameters(self.model)
-        return losses.detach(), logits.detach()
+        # numpy's argmax is several times as fast as torch's
+        best = logits.detach().float().cpu().numpy().argmax(2)
+        return losses.detach(), best if classes is None else classes.ids.numpy()[best]
+
+    def _classes(self, batch: Batch, rng: np.random.Generator) -> ClassSample | None:
+        """What this step looks at of the vocabulary; None: all of it."""
+        if not self.config.drawn_classes or not isinstance(self.model, CRNN):
+            return None
+        kept = torch.cat([self.own_classes, batch.target_ids.flatten()])
+        return sample_classes(kept, self.model.vocab_size, self.config.drawn_classes, rng)
 
     def _set_learning_rates(self) -> None:
         is_frozen = self.progress < self.config.frozen_share
         for group in self.optimizer.param_groups:
             share = 0.0 if is_frozen and group["is_conv"] else group["lr_share"]
-            group["lr"] = self.config.lr * share * lr_share(self.progress, self.config.warmup)
+            group["lr"] = self.config.peak_lr * share * lr_share(self.progress, self.config.warmup)
 
-    def _forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _forward(
+        self, model: nn.Module, batch: Batch, classes: ClassSample | None = None
+    ) -> tuple[Tensor, Tensor]:
         device = self.config.device
         images = batch.images.to(device, memory_format=torch.channels_last)
-        with autocast(device, self.dtype):
-            logits = model(images)
-        losses = ctc_loss(logits, batch.target_ids.to(device), batch.target_lengths.to(device))
+        target_ids = batch.target_ids if classes is None else classes.compact(batch.target_ids)
+        logits = self._logits(model, images, classes)
+        losses = ctc_loss(logits, target_ids.to(device), batch.target_lengths.to(device))
         return logits, losses
 
-    def _divergence(self, batch: Batch, logits: Tensor) -> Tensor:
+    def _logits(self, model: nn.Module, images: Tensor, classes: ClassSample | None) -> Tensor:
+        device = self.config.device
+        with autocast(device, self.dtype):
+            if classes is None:
+                return cast(Tensor, model(images))
+            logits = model(images, classes.ids.to(device))
+        return cast(Tensor, logits + classes.log_weights.to(device))
+
+    def _divergence(self, batch: Batch, logits: Tensor, classes: ClassSample | None) -> Tensor:
         """Kullback-Leibler divergence from the starting network's output on general lines, nats
         per time step (Li and Hoiem 2016, "Learning without Forgetting")."""
         general = torch.tensor([line in self.general_lines for line in batch.lines])
         if not general.any():
             return logits.new_zeros(())
         assert self.start is not None, "the configuration asks for both or neither"
-        with torch.no_grad(), autocast(self.config.device, self.dtype):
-            wanted = self.start(batch.images[general].to(self.config.device))
+        with torch.no_grad():
+            images = batch.images[general].to(self.config.device)
+            wanted = self._logits(self.start, images, classes)
         return F.kl_div(
             logits[general].log_softmax(2, dtype=torch.float32).flatten(0, 1),
             wanted.log_softmax(2, dtype=torch.float32).flatten(0, 1),
@@ -307,8 +296,8 @@ class _Run:
             self._read(network, self.material.train),
             self._read(network, self.material.train_turned),
         )
-        are_some = self.material.num_turned > TURN_SHARE * len(self.material.train)
-        line = replace(self.info.line, turn_below=TURN_BELOW if are_some else 0.0)
+        turn_below = TURN_BELOW if self.material.has_turned else 0.0
+        line = replace(self.info.line, turn_below=turn_below)
         self.info = replace(self.info, line=line)
 
     def _read(
@@ -342,6 +331,7 @@ class _Run:
     def save(self, result: EpochResult) -> None:
         """Write last, best where it is, the history, and at the end the state that names them."""
         self.history.append(result)
+        self.epoch_done = 0.0
         metrics = {
             n: float(v) for n, v in asdict(result).items() if n != "seconds" and v is not None
         }
@@ -356,7 +346,6 @@ class _Run:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"average.{n}": value for n, value in self.average.state_dict().items()}
         facts = {
-            "lines_seen": self.lines_seen,
             "seconds": self.seconds,
             "precision": str(self.dtype).removeprefix("torch."),
             "num_threads": torch.get_num_threads(),
@@ -373,7 +362,6 @@ class _Run:
         for model, prefix in ((self.model, "model."), (self.average, "average.")):
             model.load_state_dict(_part(state.tensors, prefix))
         unpack_optimizer(self.optimizer, state.tensors)
-        self.lines_seen = facts["lines_seen"]
         self.general_cer_before = facts["general_cer_before"]
         self.material = self.material.with_turned(facts["turned"])
         self.info = replace(self.info, line=replace(self.info.line, turn_below=facts["turn_below"]))

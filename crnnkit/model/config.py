@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Discriminator, PositiveFloat, Tag, TypeAdapter, ValidationError
@@ -162,7 +163,7 @@ class CheckpointInfo:
     """Logits are divided by it before confidences are computed (`model.calibration`)."""
     format_version: int = FORMAT_VERSION
 
-    @property
+    @cached_property
     def vocab(self) -> Vocab:
         """The vocabulary whose order the head's rows follow."""
         return Vocab(self.charset)

@@ -4,6 +4,7 @@ import math
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crnnkit.model.config import ClassicConfig, ClassicConv, ModelConfig, NetworkConfig, Stage
@@ -73,11 +74,18 @@ class CRNN(nn.Module):
         with torch.no_grad():
             self.head.bias[BLANK_ID] = math.log(self.vocab_size)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, H, W), lines as `line_to_array` makes them → logits (B, T, V)."""
+    def forward(self, images: Tensor, classes: Tensor | None = None) -> Tensor:
+        """(B, 1, H, W), lines as `line_to_array` makes them → logits (B, T, V).
+
+        Args:
+            classes: (C,) ids; logits (B, T, C) of these alone, which takes less time.
+        """
         features = self.features(images)
         context = self.context(self._neighbours(features))
-        return cast(Tensor, self.head(self.dropout(torch.relu(features + context))))
+        features = self.dropout(torch.relu(features + context))
+        if classes is None:
+            return cast(Tensor, self.head(features))
+        return F.linear(features, self.head.weight[classes], self.head.bias[classes])
 
     def _neighbours(self, features: Tensor) -> Tensor:
         """(B, T, bottleneck) → what the LSTM sees left and right of each step, (B, T, 2·hidden).

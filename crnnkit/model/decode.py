@@ -40,6 +40,11 @@ class Decoded:
     0 belongs to `NOTHING_FITS` alone.
     """
 
+    @property
+    def uprightness(self) -> float:
+        """How much speaks for the line standing upright, 0 to 1: nothing read, no evidence."""
+        return self.confidence if self.ids else 0.0
+
 
 NOTHING_FITS = Decoded((), (), (), 0.0)
 """The reading where no accepted text fits into the line's time steps."""

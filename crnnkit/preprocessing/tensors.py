@@ -51,8 +51,8 @@ class LineConfig:
     enhance: tuple[str, ...] = ()
     """Steps of `preprocessing.enhance` applied to every line, in this order."""
     turn_below: float = 0.0
-    """A line read with less confidence than this is read turned by 180° too, and the surer
-    reading counts; 0 = lines are never upside down."""
+    """A line read with less confidence than this, or read as nothing, is read turned by 180° too,
+    and the surer reading counts; 0 = lines are never upside down."""
 
     def __post_init__(self) -> None:
         """Refuse an unknown convention and sizes that cannot be."""
@@ -180,14 +180,21 @@ def measure_ink(gray: UInt8Image) -> FloatLine:
     Returns:
         float32 (H, W), limited to ±4; ink lies around 2.
     """
-    deviation = gray.astype(np.float32) - np.float32(np.median(gray))
+    deviation = gray.astype(np.float32) - np.float32(median_gray(gray))
     square = deviation * deviation
     spread = max(float(np.sqrt(square.mean())), MIN_SPREAD)
     polarity = 1.0 if float((square * deviation).mean()) >= 0 else -1.0
     return (deviation * (polarity / spread)).clip(-4, 4)
 
 
+def median_gray(gray: UInt8Image) -> float:
+    """What `np.median` gives, counted instead of sorted: the slowest step of a line otherwise."""
+    counts = np.bincount(gray.ravel(), minlength=256).cumsum()
+    middle = np.searchsorted(counts, [(gray.size - 1) // 2, gray.size // 2], side="right")
+    return float(middle.mean())
+
+
 def _border_gray(gray: UInt8Image) -> int:
     """The ground's grey: the median of the picture's outermost pixels."""
     border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
-    return int(np.median(border))
+    return int(median_gray(border))

@@ -1,23 +1,24 @@
 """From a checkpoint to one ONNX file that reads the same, or to no file at all."""
 
 import os
-import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
 
-from crnnkit.errors import CheckpointError
-from crnnkit.model.checkpoint import Checkpoint, load_checkpoint
+from crnnkit.errors import CheckpointError, VocabError
+from crnnkit.model.checkpoint import Checkpoint, change_vocab, load_checkpoint
 from crnnkit.model.config import METADATA_KEY
 from crnnkit.preprocessing.images import ImageSource, read_image
+from crnnkit.serving.compare import read_in_turn
+from crnnkit.serving.network import torch_network
 from crnnkit.serving.recognizer import Recognizer
+from crnnkit.vocab import Vocab
 
 PARITY_BATCHES = (1, 3, 8)
 PARITY_WIDTHS = (64, 320, 640, 1280)
@@ -35,9 +36,44 @@ class ExportReport:
     """Over random pictures of all parity batches and widths."""
     num_lines: int
     """Real lines of which both read the same text."""
-    torch_ms: float | None
-    """Median milliseconds of one line alone; None without lines."""
-    onnx_ms: float | None
+    torch_ms: float
+    """Median milliseconds of one line alone; NaN without lines."""
+    onnx_ms: float
+    cut: "CutReport | None" = None
+    """What leaving characters out did, where it was asked for."""
+
+    def remarks(self) -> list[str]:
+        """What to tell of the export, a sentence a line."""
+        remarks = [
+            f"Wrote {self.onnx_path}: logits differ by at most {self.max_logit_difference:.1g}, "
+            f"{self.num_lines} lines read alike"
+        ]
+        if self.num_lines:
+            remarks.append(
+                f"One line takes {self.torch_ms:.1f} ms in torch, {self.onnx_ms:.1f} ms in ONNX"
+            )
+        if self.cut:
+            remarks.append(f"{self.cut.num_left_out} characters left out")
+        if self.cut and self.num_lines:
+            remarks[-1] += (
+                f": {self.cut.whole_ms:.1f} → {self.cut.ms:.1f} ms a line, "
+                f"{self.cut.num_changed} of {self.num_lines} lines read otherwise than with them"
+            )
+        return remarks
+
+
+@dataclass(frozen=True)
+class CutReport:
+    """A head cut to some characters, beside the whole one."""
+
+    num_left_out: int
+    """Characters."""
+    num_changed: int
+    """Lines that the whole head reads otherwise."""
+    whole_ms: float
+    """Median milliseconds of one line alone with the whole head; NaN without lines."""
+    ms: float
+    """The same with the cut head."""
 
 
 def export_onnx(
@@ -45,6 +81,7 @@ def export_onnx(
     onnx_path: str | Path,
     parity_images: Sequence[ImageSource] = (),
     num_threads: int | None = None,
+    charset: str | None = None,
 ) -> ExportReport:
     """Export a checkpoint with dynamic batch and width, and its description inside.
 
@@ -53,27 +90,51 @@ def export_onnx(
 
     Args:
         parity_images: line pictures, best the validation set's.
-        num_threads: of both readers when they are timed; None = every core.
+        num_threads: of all readers when they are timed; None = every core.
+        charset: the characters that the file is to know, in its order of ids; None = all of the
+            checkpoint's. What is left out is never read, and costs no time.
 
     Raises:
         CheckpointError: if the checkpoint cannot be read or the two disagree.
+        VocabError: if the checkpoint does not know all characters of `charset`.
     """
     onnx_path = Path(onnx_path)
-    checkpoint = load_checkpoint(checkpoint_path)
+    checkpoint = whole = load_checkpoint(checkpoint_path)
+    if charset is not None:
+        checkpoint = _cut(whole, charset, checkpoint_path)
+    if num_threads is not None:
+        torch.set_num_threads(num_threads)
+    images = [read_image(source) for source in parity_images]
     onnx_path.parent.mkdir(parents=True, exist_ok=True)
     partial = onnx_path.with_name(f".{onnx_path.stem}.partial.onnx")
+    uncut = onnx_path.with_name(f".{onnx_path.stem}.uncut.onnx")
     try:
         _write(checkpoint, partial)
-        report = _check_parity(
-            Recognizer.load(checkpoint_path, num_threads),
-            Recognizer.load(partial, num_threads),
-            [read_image(source) for source in parity_images],
-            onnx_path,
-        )
+        exported = Recognizer.load(partial, num_threads)
+        report = _check_parity(_torch_reader(checkpoint), exported, images, onnx_path)
+        if charset is not None:
+            _write(whole, uncut)
+            report = replace(report, cut=_compare_heads(uncut, exported, images, num_threads))
         os.replace(partial, onnx_path)
     finally:
         partial.unlink(missing_ok=True)
+        uncut.unlink(missing_ok=True)
     return report
+
+
+def _cut(checkpoint: Checkpoint, charset: str, path: str | Path) -> Checkpoint:
+    """The checkpoint with the head's rows of these characters alone."""
+    cut, change = change_vocab(checkpoint, Vocab(charset))
+    if change.new:
+        raise VocabError(
+            f"{path}: cannot be cut to characters that it does not know: {change.new!r}. "
+            "Train it on lines that hold them, or leave them out."
+        )
+    return cut
+
+
+def _torch_reader(checkpoint: Checkpoint) -> Recognizer:
+    return Recognizer(torch_network(checkpoint), checkpoint.info, "checkpoint")
 
 
 def _write(checkpoint: Checkpoint, path: Path) -> None:
@@ -111,11 +172,10 @@ def _check_parity(
             f"{onnx_path}: not written: its logits differ from the checkpoint's by up to "
             f"{difference:.2g}, more than {MAX_LOGIT_DIFFERENCE:g}."
         )
-    wanted_texts, torch_ms = _timed_texts(wanted, images)
-    texts, onnx_ms = _timed_texts(exported, images)
+    by_torch, by_onnx = read_in_turn([wanted, exported], images)
     differing = [
         f"{number}: {ours!r} became {theirs!r}"
-        for number, (ours, theirs) in enumerate(zip(wanted_texts, texts, strict=True), 1)
+        for number, (ours, theirs) in enumerate(zip(by_torch.texts, by_onnx.texts, strict=True), 1)
         if ours != theirs
     ]
     if differing:
@@ -123,7 +183,7 @@ def _check_parity(
             f"{onnx_path}: not written: {len(differing)} of {len(images)} lines read otherwise "
             f"than by the checkpoint: {'; '.join(differing[:10])}"
         )
-    return ExportReport(onnx_path, difference, len(images), torch_ms, onnx_ms)
+    return ExportReport(onnx_path, difference, len(images), by_torch.ms, by_onnx.ms)
 
 
 def _max_logit_difference(wanted: Recognizer, exported: Recognizer) -> float:
@@ -137,13 +197,15 @@ def _max_logit_difference(wanted: Recognizer, exported: Recognizer) -> float:
     return worst
 
 
-def _timed_texts(
-    recognizer: Recognizer, images: Sequence[NDArray[np.uint8]]
-) -> tuple[list[str], float | None]:
-    """Read lines one by one; texts and median milliseconds a line, the first one not counted."""
-    texts, milliseconds = [], []
-    for image in images[:1] and [images[0], *images]:
-        began = time.perf_counter()
-        texts.append(recognizer.read_line(image).text)
-        milliseconds.append(1e3 * (time.perf_counter() - began))
-    return texts[1:], median(milliseconds[1:]) if images else None
+def _compare_heads(
+    uncut: Path, exported: Recognizer, images: Sequence[NDArray[np.uint8]], num_threads: int | None
+) -> CutReport:
+    """Read the lines with the whole head and with the cut one, both in onnxruntime."""
+    whole = Recognizer.load(uncut, num_threads)
+    by_whole, by_cut = read_in_turn([whole, exported], images)
+    return CutReport(
+        num_left_out=len(whole.vocab) - len(exported.vocab),
+        num_changed=sum(a != b for a, b in zip(by_whole.texts, by_cut.texts, strict=True)),
+        whole_ms=by_whole.ms,
+        ms=by_cut.ms,
+    )

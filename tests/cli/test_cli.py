@@ -136,3 +136,24 @@ def test_synth_renders_a_set_that_the_doctor_passes(tmp_path):
     assert code == 0
     assert "11 lines in train.txt, 1 in val.txt" in printed
     assert run("doctor", out / "train.txt", out / "val.txt")[0] == 0
+
+
+def test_export_cuts_the_head_and_says_what_became_of_int8(data, tmp_path):
+    out = tmp_path / "run"
+    run(*("train", "--train-data", data, "--val-data", data, "--output-dir", out), "--epochs", 1)
+    Vocab("012 AB").save(tmp_path / "chars.txt")
+    code, printed = run(
+        *("export", "--model-path", out / "best.safetensors", "--output", tmp_path / "small.onnx"),
+        *("--parity-data", data, "--charset", tmp_path / "chars.txt", "--int8-data", data),
+    )
+    assert code == 0
+    assert "4 lines read alike" in printed
+    assert "2 characters left out: " in printed
+    assert re.search(r"small\.onnx (now has int8|stays in float32, because .*) .*MB\)", printed)
+
+
+def test_int8_without_lines_to_judge_it_by_is_refused(data, tmp_path, monkeypatch):
+    arguments = ["export", "--model-path", "x.safetensors", "--output", "x.onnx"]
+    monkeypatch.setattr(sys, "argv", ["crnnkit", *arguments, "--int8-data", str(data)])
+    with pytest.raises(SystemExit, match=r"--int8-data: give --parity-data too"):
+        cli.main()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +26,7 @@ def lines(tmp_path, make_line):
 def test_every_line_comes_once_in_batches_of_equal_width(lines, tiny_vocab):
     loaded = load_lines(lines, tiny_vocab, LineConfig())
     seen = []
-    for batch in batches(loaded, 3, shuffle_seed=(1, 1), augmented=True):
+    for batch in batches(loaded, 3, shuffle_seed=(1, 1), varied_share=1.0):
         assert len(batch.lines) <= 3
         assert batch.images.shape[:3] == (len(batch.lines), 1, 32)
         seen += [line.line_number for line in batch.lines]
@@ -60,12 +62,12 @@ def test_training_sees_the_array_that_serving_sees(config, lines, tiny_vocab):
 def test_order_and_variation_follow_the_seed(lines, tiny_vocab):
     loaded = load_lines(lines, tiny_vocab, LineConfig())
 
-    def run(seed, augmented=True):
-        return torch.cat([b.images.flatten() for b in batches(loaded, 2, (7, seed), augmented)])
+    def run(seed, varied_share=1.0):
+        return torch.cat([b.images.flatten() for b in batches(loaded, 2, (7, seed), varied_share)])
 
     assert torch.equal(run(1), run(1))
     assert not torch.equal(run(1), run(2))
-    assert not torch.equal(run(1), run(1, augmented=False))
+    assert not torch.equal(run(1), run(1, varied_share=0.0))
 
 
 def test_faults_stop_the_loading(lines, tiny_vocab, tmp_path):
@@ -73,3 +75,21 @@ def test_faults_stop_the_loading(lines, tiny_vocab, tmp_path):
         load_lines([Line(lines[0].image, "沪", 1)], tiny_vocab, LineConfig())
     with pytest.raises(ImageError, match=r"gone\.png"):
         load_lines([Line(tmp_path / "gone.png", "1", 1)], tiny_vocab, LineConfig())
+
+
+def test_lines_that_may_not_vary_stay_as_they_are(lines, tiny_vocab):
+    loaded = load_lines(lines, tiny_vocab, LineConfig())
+    fixed = [replace(item, varies=False) for item in loaded]
+
+    def images(items, share):
+        return [b.images for b in batches(items, 1, (1, 1), share)]
+
+    plain, still = images(loaded, 0.0), images(fixed, 1.0)
+    assert all(torch.equal(a, b) for a, b in zip(plain, still, strict=True))
+
+
+def test_the_share_of_varied_lines_is_kept(lines, tiny_vocab):
+    loaded = load_lines(lines[:1], tiny_vocab, LineConfig()) * 400
+    plain = next(batches(loaded[:1], 1)).images
+    varied = sum(not torch.equal(b.images, plain) for b in batches(loaded, 1, (1, 1), 0.4))
+    assert 120 < varied < 200

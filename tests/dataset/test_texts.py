@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crnnkit.dataset.general_texts import NUMBER_PATTERNS, general_texts, within
-from crnnkit.dataset.texts import Lexicon, Pattern, mixture, phrase, random_string, recased
+from crnnkit.dataset.texts import (
+    Lexicon,
+    Pattern,
+    mixture,
+    phrase,
+    random_string,
+    recased,
+    tells_way_up,
+)
 from crnnkit.errors import ConfigError, DatasetError
 from crnnkit.vocab import Vocab
 
@@ -136,3 +144,18 @@ def test_number_patterns_need_nothing_outside_the_vocabulary() -> None:
     vocab = Vocab.load(ROOT / "vocab/zh_en.txt")
     alphabet = "".join(Pattern(p, WORDS).alphabet for p in NUMBER_PATTERNS)
     assert vocab.missing(alphabet) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "tells"),
+    [
+        ("北京路", True),
+        ("ABC", True),
+        ("S08 6X9", False),  # 6X9 80S
+        ("AB 88", False),  # two are too few
+        ("田日中王", False),
+        ("", False),
+    ],
+)
+def test_some_texts_are_texts_upside_down_too(text, tells):
+    assert tells_way_up(text) == tells

@@ -22,3 +22,18 @@ def test_all_values_of_pretraining_out_of_range_are_named_at_once():
     files = [Path(name) for name in ("base.safetensors", "vocab.txt", "zh.txt", "en.txt")]
     with pytest.raises(ConfigError, match=r"minutes is 0.*cooldown is 1.*precision is 'auto'"):
         PretrainConfig(*files, minutes=0, cooldown=1.0, precision="auto")
+
+
+@pytest.mark.parametrize(
+    ("given", "lr", "varied"),
+    [
+        ({}, 2e-3, 1.0),
+        # what can read already learns gently
+        ({"pretrained_ckpt": Path("base.safetensors")}, 3e-4, 0.7),
+        # zero is a wish, too
+        ({"pretrained_ckpt": Path("base.safetensors"), "lr": 0.0, "varied_share": 0.0}, 0.0, 0.0),
+    ],
+)
+def test_what_is_not_given_suits_the_start(given, lr, varied):
+    config = TrainConfig(*FILES, **given)
+    assert (config.peak_lr, config.share_varied) == (lr, varied)

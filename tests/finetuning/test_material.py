@@ -72,7 +72,7 @@ def test_a_line_is_turned_only_where_label_and_reading_agree(losses, confidences
     passes = []
     for loss, confidence in zip(losses, confidences, strict=True):
         done = Pass(Vocab("a"))
-        done.loss_of[line.line], done.confidence_of[line.line] = loss, confidence
+        done.loss_of[line.line], done.uprightness_of[line.line] = loss, confidence
         passes.append(done)
     turned = material.turned_upright(*passes)
     assert turned.num_turned == is_turned
@@ -83,6 +83,21 @@ def test_a_turned_line_is_turned_back_when_the_network_knows_better():
     line = loaded("a", 1, turned=True)
     material = Material((line,), (loaded("a", 1),), (), ())
     worse, better = Pass(Vocab("a")), Pass(Vocab("a"))
-    worse.loss_of[line.line], worse.confidence_of[line.line] = 9.0, 0.3
-    better.loss_of[line.line], better.confidence_of[line.line] = 1.0, 0.9
+    worse.loss_of[line.line], worse.uprightness_of[line.line] = 9.0, 0.3
+    better.loss_of[line.line], better.uprightness_of[line.line] = 1.0, 0.9
     assert material.turned_upright(worse, better).num_turned == 0
+
+
+def test_lines_upside_down_are_shown_as_nothing_where_the_domain_has_them():
+    def material(turned):
+        own = tuple(loaded(text, 1, turned=turned) for text in ("GKL3", "PAK3", "1806"))
+        other = tuple(loaded(item.line.text, 1, turned=not turned) for item in own)
+        return Material(own, other, (), ())
+
+    config = TrainConfig(Path("t"), Path("v"), Path("o"), epoch_lines=1, nothing_share=0.7)
+    drawn = epoch_lines(config, material(turned=True), (1, 1))[3:]
+    # 1806 upside down is 9081
+    assert {item.target_ids for item in drawn} == {()}
+    assert len(drawn) == 2
+    assert names(drawn) == ""
+    assert len(epoch_lines(config, material(turned=False), (1, 1))) == 3

@@ -16,6 +16,7 @@ from crnnkit.finetuning.pretrain import pretrain
 from crnnkit.finetuning.rendered import NO_TARGET, Lines
 from crnnkit.model.checkpoint import new_checkpoint, read_info, save_checkpoint
 from crnnkit.model.config import CheckpointInfo, ClassicConfig, ClassicConv, ModelConfig, Stage
+from crnnkit.preprocessing.tensors import half_turn
 from crnnkit.vocab import Vocab
 
 TINY = ModelConfig(
@@ -54,13 +55,31 @@ def config(tmp_path, monkeypatch):
     )
 
 
-def test_glyphs_stand_where_their_frames_say(renderer):
+def test_glyphs_stand_where_their_frames_say(config, renderer):
     info = CheckpointInfo(CHARSET, TINY)
-    lines = Lines(renderer, info, None, 0)
+    lines = Lines(renderer, info, config, 0)
     line = lines._render(lambda rng: "A1 b", np.random.default_rng(1))
     placed = [i for i in line.frame_ids.tolist() if i != NO_TARGET]
     assert placed == info.vocab.encode("A1 b")
     assert len(line.frame_ids) == TINY.time_steps(line.gray.shape[1])
+
+
+def test_lines_upside_down_are_to_be_read_as_nothing(config, renderer):
+    info = CheckpointInfo(CHARSET, TINY)
+
+    def render(text, turned_share):
+        lines = Lines(renderer, info, replace(config, turned_share=turned_share), 0)
+        return lines._render(lambda rng: text, np.random.default_rng(1))
+
+    upright, turned = render("BAAB", 0.0), render("BAAB", 0.99)
+    assert turned.target_ids == []
+    assert set(turned.frame_ids) == {NO_TARGET}
+    width = np.flatnonzero((upright.gray != upright.gray[:, -1:]).any(0))[-1] + 1
+    # the text itself stands on its head, the padding stays on the right
+    assert turned.gray.shape == upright.gray.shape
+    assert np.array_equal(turned.gray[:, :width], half_turn(upright.gray[:, :width]))
+    # 11 would be 11 again
+    assert render("1111", 0.99).target_ids == info.vocab.encode("1111")
 
 
 def test_a_run_goes_from_glyphs_to_lines_and_continues_where_it_stopped(config, renderer):

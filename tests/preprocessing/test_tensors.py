@@ -10,6 +10,7 @@ from crnnkit.preprocessing.tensors import (
     fit_line,
     line_to_array,
     line_width,
+    median_gray,
 )
 
 CONFIG = LineConfig()
@@ -136,3 +137,9 @@ def test_what_is_no_picture_is_refused_with_its_shape(image):
 def test_impossible_sizes_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         LineConfig(**settings)
+
+
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=40))
+def test_the_median_is_numpys(values):
+    gray = np.array([values], np.uint8)
+    assert median_gray(gray) == np.median(gray)

@@ -1,3 +1,4 @@
+import copy
 import json
 import os
 from dataclasses import replace
@@ -7,7 +8,7 @@ import onnx
 import pytest
 import torch
 
-from crnnkit.errors import CheckpointError
+from crnnkit.errors import CheckpointError, VocabError
 from crnnkit.model.checkpoint import load_checkpoint, new_checkpoint, save_checkpoint
 from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage
 from crnnkit.serving import export
@@ -21,6 +22,8 @@ TINY = ModelConfig(stages=(Stage(8, (4, 2)), Stage(12, (4, 2))), bottleneck=8, l
 def checkpoint_path(tmp_path):
     checkpoint = new_checkpoint(CheckpointInfo("0123456789AB 北京市", TINY))
     torch.nn.init.normal_(checkpoint.model.context.weight)
+    with torch.no_grad():
+        checkpoint.model.head.bias[0] = -2  # or it would read nothing into any line
     path = tmp_path / "best.safetensors"
     save_checkpoint(path, checkpoint)
     return path
@@ -69,9 +72,10 @@ def _disturb(monkeypatch, change):
     write = export._write
 
     def wrong(checkpoint, path):
+        disturbed = copy.deepcopy(checkpoint)
         with torch.no_grad():
-            change(checkpoint.model)
-        write(checkpoint, path)
+            change(disturbed.model)
+        write(disturbed, path)
 
     monkeypatch.setattr(export, "_write", wrong)
 
@@ -93,3 +97,22 @@ def test_texts_that_differ_are_named(checkpoint_path, images, tmp_path, monkeypa
     with pytest.raises(CheckpointError, match=r"4 of 4 lines read otherwise.*became '0"):
         export_onnx(checkpoint_path, tmp_path / "model.onnx", images)
     assert not (tmp_path / "model.onnx").exists()
+
+
+def test_a_cut_head_reads_the_kept_characters_as_before(checkpoint_path, images, tmp_path):
+    report = export_onnx(checkpoint_path, tmp_path / "cut.onnx", images, charset="市10")
+    assert (report.cut.num_left_out, report.num_lines) == (13, 4)
+    assert report.cut.num_changed > 0
+    assert report.cut.whole_ms > 0
+    assert os.listdir(tmp_path) == ["best.safetensors", "cut.onnx"]
+    cut, whole = Recognizer.load(report.onnx_path), Recognizer.load(checkpoint_path)
+    batch = np.random.default_rng(5).normal(size=(2, 1, 32, 96)).astype(np.float32)
+    kept = [0, *whole.vocab.encode("市10")]
+    np.testing.assert_allclose(cut.logits(batch), whole.logits(batch)[:, :, kept], atol=1e-4)
+    assert cut.vocab.charset == "市10"
+    assert "13 characters left out: " in report.remarks()[-1]
+
+
+def test_a_head_is_not_cut_to_characters_it_does_not_know(checkpoint_path, tmp_path):
+    with pytest.raises(VocabError, match=r"best\.safetensors: .*does not know: '沪皖'.*Train"):
+        export_onnx(checkpoint_path, tmp_path / "cut.onnx", charset="沪01皖")

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from crnnkit.errors import CheckpointError, ConfigError, ImageError
-from crnnkit.model.config import CheckpointInfo
+from crnnkit.model.config import METADATA_KEY, CheckpointInfo
 from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import write_image
 from crnnkit.preprocessing.lines import crop_line, find_lines
-from crnnkit.serving.recognizer import METADATA_KEY, Recognizer
+from crnnkit.serving.recognizer import Recognizer
 from crnnkit.vocab import Vocab
 
 TEXTS = [

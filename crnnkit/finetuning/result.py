@@ -1,0 +1,45 @@
+"""What a training run leaves behind, and what its user should know of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from crnnkit.finetuning.history import EpochResult
+from crnnkit.model.checkpoint import VocabChange
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run leaves behind."""
+
+    best_path: Path
+    last_path: Path
+    best: EpochResult
+    history: tuple[EpochResult, ...]
+    vocab_change: VocabChange | None
+    """None when training began from random weights."""
+    general_cer_before: float | None
+    """General CER of the network that training began from; None without general lines."""
+    num_turned: int
+    """Training lines that were found upside down."""
+    remembers: bool
+    """Whether the best epoch kept general reading within `max_forgetting`."""
+
+    def remarks(self) -> list[str]:
+        """What a user should know of the run, a sentence each."""
+        lines = [str(self.vocab_change)] if self.vocab_change else []
+        if self.num_turned:
+            lines.append(f"{self.num_turned} training lines are upside down and were turned")
+        if self.general_cer_before is not None and self.best.general_cer is not None:
+            lines.append(
+                f"general reading: CER {self.general_cer_before:.2%} before, "
+                f"{self.best.general_cer:.2%} after"
+                + (
+                    ""
+                    if self.remembers
+                    else ". It was forgotten more than max_forgetting allows: "
+                    "lower lr, or raise general_share"
+                )
+            )
+        elif self.vocab_change:
+            lines.append("general reading was not protected: give a folder of general lines")
+        return lines

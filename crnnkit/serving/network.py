@@ -1,0 +1,145 @@
+"""Networks made ready to run, from either kind of model file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
+
+from crnnkit.errors import CheckpointError, ConfigError, VocabError
+from crnnkit.model.config import METADATA_KEY, CheckpointInfo
+from crnnkit.preprocessing.tensors import line_width
+from crnnkit.serving.threads import usable_cores
+
+if TYPE_CHECKING:
+    from crnnkit.model.checkpoint import Checkpoint
+
+# What onnxruntime raises on files that are cut off, altered or of another kind.
+_ONNX_ERRORS = (
+    onnx_errors.Fail,
+    onnx_errors.InvalidArgument,
+    onnx_errors.InvalidGraph,
+    onnx_errors.InvalidProtobuf,
+    onnx_errors.NotImplemented,
+    onnx_errors.RuntimeException,
+    ValueError,  # names that are no UTF-8, inputs that are missing
+)
+
+
+class Network(Protocol):
+    """A network made ready to run, whatever runs it."""
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, 1, H, W) → logits (B, T, V)."""
+
+
+def load_network(path: Path, num_threads: int | None) -> tuple[Network, CheckpointInfo]:
+    """Load an .onnx file or a .safetensors checkpoint; see `Recognizer.load`."""
+    if num_threads is not None and num_threads < 1:
+        raise ConfigError(f"num_threads is {num_threads}; it must be at least 1.")
+    if path.suffix == ".onnx":
+        return _load_onnx(path, num_threads or usable_cores())
+    if path.suffix == ".safetensors":
+        return _load_torch(path, num_threads)
+    if path.suffix in (".pth", ".pt", ".ckpt", ".bin"):
+        remedy = "It would have to be unpickled, which runs code. Give .safetensors or .onnx."
+    else:
+        remedy = "Give an .onnx file or a .safetensors checkpoint."
+    raise CheckpointError(f"{path}: {path.suffix!r} is no model format read here. {remedy}")
+
+
+def _load_onnx(path: Path, num_threads: int) -> tuple[Network, CheckpointInfo]:
+    session, description = _open_onnx(path, num_threads)
+    if description is None:
+        raise CheckpointError(
+            f"{path}: an ONNX file, but not one of crnnkit: its metadata lacks {METADATA_KEY!r}, "
+            "so its vocabulary is unknown. Export it with crnnkit export."
+        )
+    info = CheckpointInfo.from_json(description, str(path))
+
+    def network(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = session.run(["logits"], {"images": images})[0]
+        return logits
+
+    _try_onnx(path, network, info)
+    return network, info
+
+
+def _open_onnx(path: Path, num_threads: int) -> tuple[onnxruntime.InferenceSession, str | None]:
+    """The network and its description, if it has one."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    # Both keep memory for the widest batch ever seen; every new width would add to it.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    options.log_severity_level = 4  # what goes wrong is raised, and need not be printed too
+    try:
+        # Read whole, so that a file replaced meanwhile is never half old and half new.
+        content = path.read_bytes()
+        session = onnxruntime.InferenceSession(
+            content, options, ["CPUExecutionProvider"], enable_fallback=False
+        )
+        return session, session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path}: no such model. Export one with 06_serving or crnnkit export."
+        ) from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}. Check path and rights.") from None
+    except _ONNX_ERRORS as error:
+        raise CheckpointError(
+            f"{path}: no readable ONNX file ({error}). It is damaged or of another format: "
+            "copy or export it again."
+        ) from None
+
+
+def _try_onnx(path: Path, network: Network, info: CheckpointInfo) -> None:
+    """Run a blank line through the network: does it do what its description tells?"""
+    height = info.line.height
+    width = line_width((height, 1), info.line)
+    try:
+        expected = (1, info.model.time_steps(width), len(info.vocab))
+        found = network(np.zeros((1, 1, height, width), np.float32)).shape
+    except VocabError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    except _ONNX_ERRORS as error:
+        raise CheckpointError(
+            f"{path}: fails on a line of {height} x {width} pixels, which its description tells "
+            f"it to take: {error}. Export it again with crnnkit export."
+        ) from None
+    if found != expected:
+        raise CheckpointError(
+            f"{path}: its output has the shape {found}, its description tells {expected} "
+            "(B, T, vocabulary size with blank). Export it again with crnnkit export."
+        )
+
+
+def _load_torch(path: Path, num_threads: int | None) -> tuple[Network, CheckpointInfo]:
+    try:
+        import torch
+
+        from crnnkit.model.checkpoint import load_checkpoint
+    except ModuleNotFoundError as error:
+        raise CheckpointError(
+            f"{path}: reading a checkpoint needs {error.name}, which is not installed. "
+            "Install crnnkit[workbook], or give the .onnx file exported from it."
+        ) from None
+    if num_threads is not None:
+        torch.set_num_threads(num_threads)
+    checkpoint = load_checkpoint(path)
+    return torch_network(checkpoint), checkpoint.info
+
+
+def torch_network(checkpoint: "Checkpoint") -> Network:
+    """A checkpoint's network, run by torch."""
+    import torch
+
+    def network(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = checkpoint.model(torch.from_numpy(images)).numpy()
+        return logits
+
+    return network
