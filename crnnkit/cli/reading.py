@@ -1,7 +1,9 @@
 """The commands that read with a model."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from tqdm import tqdm
@@ -9,6 +11,9 @@ from tqdm import tqdm
 from crnnkit.errors import ConfigError, VocabError
 
 if TYPE_CHECKING:
+    from crnnkit.dataset.index import Line
+    from crnnkit.evaluation.report import EvaluationReport
+    from crnnkit.evaluation.suspects import Suspect
     from crnnkit.model.constraints import Constraint
     from crnnkit.serving.recognizer import Recognizer
     from crnnkit.vocab import Vocab
@@ -38,6 +43,9 @@ def evaluate(
     output_dir: Annotated[
         Path | None, typer.Option(help="Folder for report.json, .md and .html.")
     ] = None,
+    before: Annotated[
+        Path | None, typer.Option(help="Model to compare with, e.g. the base checkpoint.")
+    ] = None,
     key_field: Annotated[
         list[str] | None, typer.Option(help="name=pattern of what must be right; repeatable.")
     ] = None,
@@ -45,41 +53,103 @@ def evaluate(
     pattern: OnlyPattern = None,
     lexicon: OnlyLexicon = None,
     chars: OnlyChars = None,
+    train_data: Annotated[
+        Path | None, typer.Option(help="Training index: report seen and unseen texts apart.")
+    ] = None,
+    fold: Annotated[
+        list[str] | None,
+        typer.Option(help="Differences not to count, besides: O=0,I=1 or space+case; repeatable."),
+    ] = None,
+    suspects: Annotated[
+        bool, typer.Option(help="List labels to check, of --train-data, too: suspects.tsv.")
+    ] = False,
     num_threads: NumThreads = 0,
 ) -> None:
     """Read labelled lines; print accuracy, CER, time and the go-live verdict."""
     from crnnkit.dataset.index import read_index
     from crnnkit.evaluation.pages import write_report
-    from crnnkit.evaluation.report import evaluate as read_and_compare
-    from crnnkit.evaluation.report import verdict
+    from crnnkit.evaluation.verdict import verdict
 
     if (test_data is None) == (pages is None):
         raise ConfigError("evaluate: give either --test-data or --pages.")
+    if suspects and output_dir is None:
+        raise ConfigError("evaluate: --suspects are written to --output-dir: give that, too.")
     recognizer = _load(model_path, num_threads)
     if vocab_path is not None:
         _check_vocab(model_path, recognizer.vocab.charset, vocab_path)
-    constraint = _constraint(recognizer.vocab, pattern, lexicon, chars)
     if pages is not None:
-        _evaluate_pages(recognizer, pages, constraint)
+        _evaluate_pages(recognizer, pages, _constraint(recognizer.vocab, pattern, lexicon, chars))
         return
     assert test_data is not None, "one of the two was given"
     lines = read_index(test_data)
-    with tqdm(total=len(lines), unit="line", disable=None) as bar:
-
-        def show_progress(done: int, _total: int) -> None:
-            bar.update(done - bar.n)
-
-        fields = _key_fields(key_field or [])
-        report = read_and_compare(
-            recognizer, lines, key_fields=fields, constraint=constraint, progress=show_progress
-        )
+    train_lines = read_index(train_data) if train_data else []
+    measure = partial(
+        _measure,
+        lines=lines,
+        key_fields=_key_fields(key_field or []),
+        folds=fold or [],
+        train_texts=[line.text for line in train_lines],
+        only=(pattern, lexicon, chars),
+    )
+    earlier = measure(_load(before, num_threads)) if before else None
+    report = measure(recognizer)
     decision = verdict(report, max_cer)
+    _print(report, earlier, fold or [])
+    print(decision)
+    if output_dir is not None:
+        doubted = _ranked(recognizer, train_lines + lines) if suspects else []
+        print(f"Report: {write_report(output_dir, report, earlier, (), decision, doubted).html}")
+
+
+def _measure(
+    recognizer: "Recognizer",
+    lines: list["Line"],
+    key_fields: dict[str, str],
+    folds: list[str],
+    train_texts: list[str],
+    only: tuple[str | None, Path | None, str | None],
+) -> "EvaluationReport":
+    from crnnkit.evaluation.report import evaluate as read_and_compare
+
+    with tqdm(total=len(lines), unit="line", disable=None) as bar:
+        return read_and_compare(
+            recognizer,
+            lines,
+            key_fields=key_fields,
+            folds=folds,
+            train_texts=train_texts,
+            constraint=_constraint(recognizer.vocab, *only),
+            progress=_shown_on(bar),
+        )
+
+
+def _shown_on(bar: "tqdm[NoReturn]") -> Callable[[int, int], None]:
+    def show(done: int, _total: int) -> None:
+        bar.update(done - bar.n)
+
+    return show
+
+
+def _ranked(recognizer: "Recognizer", lines: list["Line"]) -> list["Suspect"]:
+    from crnnkit.evaluation.suspects import rank_suspects
+
+    with tqdm(total=len(lines), unit="label", disable=None) as bar:
+        return rank_suspects(recognizer, lines, _shown_on(bar))
+
+
+def _print(
+    report: "EvaluationReport", earlier: "EvaluationReport | None", folds: list[str]
+) -> None:
+    from crnnkit.evaluation.comparison import compare
+
     print(f"Accuracy (exact match): {report.score.exact_match:.1%}")
     print(f"Average CER: {report.score.cer:.1%}")
     print(f"Inference Time: {report.timing.ms_per_line:.1f} ms per image")
-    print(decision)
-    if output_dir is not None:
-        print(f"Report: {write_report(output_dir, report, decision=decision).html}")
+    parts = {f"Folded by {how}": report.folded[how] for how in folds}
+    for name, part in (parts | report.score_by_seen).items():
+        print(f"{name[0].upper()}{name[1:]}: {part.exact_match:.1%} exact, CER {part.cer:.1%}")
+    if earlier is not None:
+        print(f"Against {earlier.model_name}: {compare(earlier, report)}")
 
 
 def _evaluate_pages(recognizer: "Recognizer", path: Path, constraint: "Constraint | None") -> None:

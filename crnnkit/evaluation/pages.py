@@ -14,25 +14,34 @@ from rapidfuzz.distance import Levenshtein
 
 import crnnkit
 from crnnkit.dataset.faults import count_of
-from crnnkit.evaluation.report import (
-    Comparison,
-    EvaluationReport,
-    LineResult,
-    Verdict,
-    compare,
-    verdict,
+from crnnkit.evaluation.comparison import Comparison, compare
+from crnnkit.evaluation.confidence import (
+    GO_LIVE_PRECISION,
+    PRECISIONS,
+    acceptance_at,
+    acceptance_curve,
+    calibration_error,
+    confidence_figure,
+    reliability,
 )
+from crnnkit.evaluation.report import EvaluationReport, LineResult
+from crnnkit.evaluation.suspects import Suspect
+from crnnkit.evaluation.tables import Table, about, acceptance_table, main_table, slice_tables
+from crnnkit.evaluation.verdict import Verdict, verdict
 from crnnkit.finetuning.history import EpochResult
-from crnnkit.metrics import Score
+from crnnkit.metrics import CharacterScore, Score
+from crnnkit.plots.canvas import Plot, visible
 from crnnkit.plots.charts import plot_history
 from crnnkit.preprocessing.images import read_image
 
-FORMAT_VERSION = 1
-"""Of report.json."""
+FORMAT_VERSION = 2
+"""Of report.json. 2: folds by name, scores by text and by slice, confidences."""
 NUM_LINES_SHOWN = 24
-"""Worst lines on the page; report.json holds all lines."""
+"""Worst lines, and labels to check, on the page; report.json and suspects.tsv hold all."""
 NUM_CHANGES_SHOWN = 8
 NUM_CONFUSIONS_SHOWN = 10
+NUM_EXAMPLES_SHOWN = 3
+"""Pictures per confusion."""
 MAX_CROP_HW = (64, 900)
 """Larger line pictures are scaled down to this on the page, pixels."""
 
@@ -44,6 +53,8 @@ class ReportFiles:
     json: Path
     markdown: Path
     html: Path
+    suspects: Path | None
+    """All labels to check; None where none were given."""
 
 
 @dataclass(frozen=True)
@@ -54,29 +65,22 @@ class Piece:
     is_wrong: bool
 
 
-@dataclass(frozen=True)
-class Row:
-    """A number of the report, in words."""
-
-    name: str
-    before: str
-    after: str
-
-
 def write_report(
     folder: str | Path,
     after: EvaluationReport,
     before: EvaluationReport | None = None,
     history: Sequence[EpochResult] = (),
     decision: Verdict | None = None,
+    suspects: Sequence[Suspect] = (),
 ) -> ReportFiles:
-    """Write report.json, report.md and report.html; each appears whole or not at all.
+    """Write report.json, .md, .html and, if any, suspects.tsv; each appears whole or not at all.
 
     Args:
         after: the recogniser that is judged.
         before: another one on the same lines, e.g. the base checkpoint.
         history: epochs of the training that led from before to after.
         decision: the verdict; by default that of `verdict(after)`.
+        suspects: labels to check, as `rank_suspects` orders them.
 
     Raises:
         DatasetError: if the two reports are about different lines.
@@ -85,12 +89,25 @@ def write_report(
     comparison = compare(before, after) if before else None
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    files = ReportFiles(folder / "report.json", folder / "report.md", folder / "report.html")
-    content = _as_json(folder, after, before, history, decision, comparison)
-    _write(files.json, json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
-    _write(files.markdown, _as_markdown(after, before, decision, comparison))
-    _write(files.html, _as_html(after, before, history, decision, comparison))
-    return files
+    content = {
+        "format_version": FORMAT_VERSION,
+        "crnnkit": crnnkit.__version__,
+        "verdict": asdict(decision),
+        "after": _report_json(after, folder),
+        "before": _report_json(before, folder) if before else None,
+        "comparison": asdict(comparison) if comparison else None,
+        "history": [asdict(epoch) for epoch in history],
+    }
+    as_json = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    first = suspects[:NUM_LINES_SHOWN]
+    as_markdown = _as_markdown(after, before, decision, comparison, first)
+    as_html = _as_html(after, before, history, decision, comparison, first)
+    return ReportFiles(
+        _write(folder / "report.json", as_json),
+        _write(folder / "report.md", as_markdown),
+        _write(folder / "report.html", as_html),
+        _write(folder / "suspects.tsv", _suspects_tsv(suspects, folder)) if suspects else None,
+    )
 
 
 def mark_differences(reference: str, hypothesis: str) -> tuple[list[Piece], list[Piece]]:
@@ -105,58 +122,24 @@ def mark_differences(reference: str, hypothesis: str) -> tuple[list[Piece], list
     return printed, read
 
 
-def _write(path: Path, content: str) -> None:
+def _write(path: Path, content: str) -> Path:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(content, encoding="utf-8", newline="\n")
     os.replace(partial, path)
+    return path
 
 
-def _rows(after: EvaluationReport, before: EvaluationReport | None) -> list[Row]:
-    """The main numbers, before and after."""
-
-    def numbers(report: EvaluationReport) -> dict[str, str]:
-        low, high = report.cer_interval
-        return {
-            "Character error rate": f"{report.score.cer:.2%} ({low:.2%} – {high:.2%})",
-            "Lines exactly right": _exact(report.score),
-            "Character error rate, folded": f"{report.folded_score.cer:.2%}",
-            "Lines exactly right, folded": _exact(report.folded_score),
-            "ms per line, one by one": f"{report.timing.ms_per_line:.1f}",
-            "ms per line, in batches": f"{report.timing.ms_per_line_in_batches:.1f}",
-        } | {f"Key field: {name}": _share(f.accuracy) for name, f in report.fields.items()}
-
-    then = numbers(before) if before else {}
-    return [Row(name, then.get(name, "–"), value) for name, value in numbers(after).items()]
-
-
-def _exact(score: Score) -> str:
-    return f"{score.exact_match:.1%} ({score.num_exact} of {score.num_lines})"
-
-
-def _share(value: float | None) -> str:
-    return "none in the data" if value is None else f"{value:.1%}"
+def _suspects_tsv(suspects: Sequence[Suspect], folder: Path) -> str:
+    """Picture, label, what is read, doubt: for a spreadsheet or a labelling tool."""
+    rows = [
+        (_relative(s.image, folder), s.label, s.reading, f"{s.doubt:.3f}", f"{s.label_loss:.3f}")
+        for s in suspects
+    ]
+    head = ("picture", "label", "read", "doubt", "loss")
+    return "".join("\t".join(row) + "\n" for row in (head, *rows))
 
 
 # ---------------------------------------------------------------- JSON
-
-
-def _as_json(
-    folder: Path,
-    after: EvaluationReport,
-    before: EvaluationReport | None,
-    history: Sequence[EpochResult],
-    decision: Verdict,
-    comparison: Comparison | None,
-) -> dict[str, object]:
-    return {
-        "format_version": FORMAT_VERSION,
-        "crnnkit": crnnkit.__version__,
-        "verdict": asdict(decision),
-        "after": _report_json(after, folder),
-        "before": _report_json(before, folder) if before else None,
-        "comparison": asdict(comparison) if comparison else None,
-        "history": [asdict(epoch) for epoch in history],
-    }
 
 
 def _report_json(report: EvaluationReport, folder: Path) -> dict[str, object]:
@@ -165,14 +148,21 @@ def _report_json(report: EvaluationReport, folder: Path) -> dict[str, object]:
         "data_sha256": report.data_sha256,
         **_score_json(report.score),
         "cer_interval": report.cer_interval,
-        "folded": _score_json(report.folded_score),
+        "exact_interval": report.exact_interval,
+        "by_text": asdict(report.by_text),
+        "folded": _scores_json(report.folded),
         "fields": {
             name: asdict(field) | {"accuracy": field.accuracy}
             for name, field in report.fields.items()
         },
-        "by_length": {name: _score_json(score) for name, score in report.score_by_length.items()},
+        "by_length": _scores_json(report.score_by_length),
+        "by_width": _scores_json(report.score_by_width),
+        "by_seen": _scores_json(report.score_by_seen),
+        "by_frequency": {n: _recall_json(s) for n, s in report.recall_by_frequency.items()},
+        "repeats": _recall_json(report.repeats),
         "confusions": [[printed, read, n] for (printed, read), n in report.confusions.items()],
         "missing_characters": report.missing_characters,
+        "confidence": _confidence_json(report.lines),
         "timing": asdict(report.timing),
         "lines": [asdict(line) | {"image": _relative(line.image, folder)} for line in report.lines],
     }
@@ -180,6 +170,28 @@ def _report_json(report: EvaluationReport, folder: Path) -> dict[str, object]:
 
 def _score_json(score: Score) -> dict[str, float]:
     return asdict(score) | {"cer": score.cer, "exact_match": score.exact_match}
+
+
+def _scores_json(scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
+    return {name: _score_json(score) for name, score in scores.items()}
+
+
+def _recall_json(score: CharacterScore) -> dict[str, float | None]:
+    return asdict(score) | {"recall": score.recall}
+
+
+def _confidence_json(lines: Sequence[LineResult]) -> dict[str, object]:
+    bins, curve = reliability(lines), acceptance_curve(lines)
+    points = {precision: acceptance_at(curve, precision) for precision in PRECISIONS}
+    return {
+        "calibration_error": calibration_error(bins),
+        "reliability": [asdict(confidence_bin) for confidence_bin in bins],
+        "accept_for_precision": {
+            f"{precision:g}": point
+            and asdict(point) | {"precision": point.precision, "interval": point.precision_interval}
+            for precision, point in points.items()
+        },
+    }
 
 
 def _relative(image: Path, folder: Path) -> str:
@@ -198,38 +210,36 @@ def _as_markdown(
     before: EvaluationReport | None,
     decision: Verdict,
     comparison: Comparison | None,
+    suspects: Sequence[Suspect],
 ) -> str:
-    head = ["", before.model_name, after.model_name] if before else ["", after.model_name]
-    numbers = [
-        [r.name, r.before, r.after] if before else [r.name, r.after] for r in _rows(after, before)
-    ]
-    lengths = [
-        [name, f"{score.cer:.2%}", str(score.num_lines)]
-        for name, score in after.score_by_length.items()
-    ]
     wrong_characters = [
-        [_visible(printed), _visible(read), str(n)]
+        (visible(printed), visible(read), str(n))
         for (printed, read), n in list(after.confusions.items())[:NUM_CONFUSIONS_SHOWN]
     ]
     worst = [
-        [line.image.name, line.reference, line.hypothesis, f"{line.confidence:.2f}"]
+        (line.image.name, line.reference, line.hypothesis, f"{line.confidence:.2f}")
         for line in after.worst_lines(NUM_LINES_SHOWN)
     ]
+    to_check = [(s.image.name, s.label, s.reading, f"{s.doubt:.2f}") for s in suspects]
+    main = main_table(after, before)
     parts = [
         f"# {after.model_name}: {decision}",
-        f"{after.score.num_lines} lines, {after.score.num_characters} characters, "
-        f"data {after.data_sha256[:12]}. Interval: 95%. "
-        "Folded: case, spaces, O and 0, I and 1 not told apart.",
+        f"{about(after)}. Intervals: 95%.",
         str(comparison) if comparison else "",
-        _table(head, numbers),
-        "## By length",
-        _table(["characters per line", "CER", "lines"], lengths),
+        _table(main.head, main.rows),
+        *(_section(table) for table in (*slice_tables(after), acceptance_table(after))),
         "## Most frequent errors",
-        _table(["printed", "read", "times"], wrong_characters),
+        _table(("printed", "read", "times"), wrong_characters),
         "## Worst lines",
-        _table(["picture", "printed", "read", "confidence"], worst),
+        _table(("picture", "printed", "read", "confidence"), worst),
+        "## Labels to check" if to_check else "",
+        _table(("picture", "label", "read", "doubt"), to_check) if to_check else "",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _section(table: Table) -> str:
+    return f"## {table.title}\n\n{table.hint}\n\n{_table(table.head, table.rows)}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -246,11 +256,6 @@ def _escaped(cell: str) -> str:
     return "".join("\\" + c if c in r"\`*_{}[]<>#|~$" else c for c in cell)
 
 
-def _visible(text: str) -> str:
-    """∅ for nothing, ␣ for a space."""
-    return text.replace(" ", "␣") or "∅"
-
-
 # ---------------------------------------------------------------- HTML
 
 
@@ -260,6 +265,7 @@ def _as_html(
     history: Sequence[EpochResult],
     decision: Verdict,
     comparison: Comparison | None,
+    suspects: Sequence[Suspect],
 ) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -268,20 +274,29 @@ def _as_html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"visible": _visible, "picture": _picture_uri, "count_of": count_of}
+    environment.filters |= {"visible": visible, "picture": _picture_uri, "count_of": count_of}
     environment.globals["differences"] = mark_differences
     return environment.get_template("report.html.jinja").render(
         after=after,
         before=before,
         decision=decision,
         comparison=comparison,
-        rows=_rows(after, before),
-        curve=_data_uri("image/svg+xml", plot_history(history).svg()) if history else None,
+        about=about(after),
+        numbers=main_table(after, before),
+        slices=slice_tables(after),
+        acceptance=acceptance_table(after),
+        accepted=acceptance_at(acceptance_curve(after.lines), GO_LIVE_PRECISION),
+        confidences=_figure_uri(confidence_figure(after.lines)),
+        curve=_figure_uri(plot_history(history)) if history else None,
         history=history,
         worst=after.worst_lines(NUM_LINES_SHOWN),
         surest=after.surest_errors(NUM_LINES_SHOWN // 3),
         changes=_changes(before, after) if before else {},
-        confusions=list(after.confusions.items())[:NUM_CONFUSIONS_SHOWN],
+        confusions=[
+            (printed, read, count, after.examples(printed, read, NUM_EXAMPLES_SHOWN))
+            for (printed, read), count in list(after.confusions.items())[:NUM_CONFUSIONS_SHOWN]
+        ],
+        suspects=suspects,
         version=crnnkit.__version__,
     )
 
@@ -297,6 +312,10 @@ def _changes(
     broken = [pair for pair in pairs if pair[0].is_exact and not pair[1].is_exact]
     mended = [pair for pair in pairs if pair[1].is_exact and not pair[0].is_exact]
     return {"broken": broken[:NUM_CHANGES_SHOWN], "mended": mended[:NUM_CHANGES_SHOWN]}
+
+
+def _figure_uri(figure: Plot) -> str:
+    return _data_uri("image/svg+xml", figure.svg())
 
 
 def _picture_uri(path: Path) -> str:

@@ -1,31 +1,43 @@
-"""How well a recogniser reads labelled lines: counts, intervals, times, and a verdict."""
+"""How well a recogniser reads labelled lines: counts, slices, intervals and times."""
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
 from rapidfuzz.distance import Levenshtein
 
-from crnnkit.dataset.faults import count_of
 from crnnkit.dataset.index import Line
 from crnnkit.errors import DatasetError
-from crnnkit.evaluation.resampling import cer_interval, change_p_value
-from crnnkit.metrics import FieldScore, Score, confusions, field_accuracy, fold, score
+from crnnkit.evaluation.resampling import cer_interval, rate_interval
+from crnnkit.metrics import (
+    CharacterScore,
+    FieldScore,
+    Score,
+    TextScore,
+    confusions,
+    field_accuracy,
+    fold,
+    recall_by_frequency,
+    repeat_recall,
+    score,
+    score_by_text,
+)
 from crnnkit.model.constraints import Constraint
+from crnnkit.preprocessing.images import read_image
+from crnnkit.preprocessing.tensors import content_width
 from crnnkit.serving.readings import LineReading
 from crnnkit.serving.recognizer import Recognizer
 
-MAX_CER = 0.05
-MIN_FIELD_ACCURACY = 0.95
-"""The bars of the verdict where none are given."""
-
-FOLD = "case+space+O=0,I=1"
-"""What many domains do not tell apart, for the folded figures; see `metrics.fold`."""
+FOLDS = ("space", "case", "width", "space+case+width")
+"""Folds of `metrics.fold` that every report shows beside the plain numbers."""
 LENGTH_BUCKETS = ((1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, 10**9))
 """Ranges of reference lengths, characters, both ends included."""
+WIDTH_BUCKETS = ((1, 64), (65, 128), (129, 256), (257, 512), (513, 10**9))
+"""Ranges of line widths at the network's input, pixels, both ends included."""
 NUM_TIMED_LINES = 50
 """Lines read one by one for the time of a single line."""
 
@@ -40,6 +52,8 @@ class LineResult:
     confidence: float
     """Of the whole line, 0 to 1, as `model.decode` defines it."""
     num_edits: int
+    width: int
+    """Of the line at the network's input without padding, pixels."""
 
     @property
     def is_exact(self) -> bool:
@@ -67,16 +81,28 @@ class EvaluationReport:
     data_sha256: str
     """Of the lines' texts and picture files in their order, whatever the files' names."""
     score: Score
-    folded_score: Score
-    """Case, spaces, O and 0, I and 1 not told apart (`metrics.fold`)."""
+    by_text: TextScore
+    """The same, each distinct text counted once."""
+    folded: dict[str, Score]
+    """Fold (`metrics.fold`) → score; the plain one above is what counts."""
     cer_interval: tuple[float, float]
-    """95 % bootstrap interval of the CER."""
+    """95 % bootstrap interval of the CER, over distinct texts."""
+    exact_interval: tuple[float, float]
+    """The same of the exact match."""
     fields: dict[str, FieldScore]
     """Key field → how often it was read right."""
     confusions: dict[tuple[str, str], int]
     """(printed, read) → occurrences, the most frequent first; '' is nothing."""
     score_by_length: dict[str, Score]
     """Range of reference lengths, e.g. '6–10' → score."""
+    score_by_width: dict[str, Score]
+    """Range of line widths at the network's input, pixels, e.g. '65–128' → score."""
+    score_by_seen: dict[str, Score]
+    """'seen in training', 'unseen' → score of lines of such texts; empty without training texts."""
+    recall_by_frequency: dict[str, CharacterScore]
+    """Range of a character's occurrences in the training texts → how many were read right."""
+    repeats: CharacterScore
+    """Characters that equal the one before, as two in 0870011."""
     missing_characters: dict[str, int]
     """Characters of the references that the vocabulary lacks → occurrences."""
     timing: Timing
@@ -94,46 +120,12 @@ class EvaluationReport:
         wrong = [line for line in self.lines if not line.is_exact]
         return sorted(wrong, key=lambda line: -line.confidence)[:number]
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a recogniser may go live, and why."""
-
-    is_ready: bool
-    reasons: tuple[str, ...]
-    """What it fails, or, where it is ready, what it passes."""
-
-    def __str__(self) -> str:
-        """E.g. `not ready: CER 7.20% ≥ 5%`."""
-        return f"{'ready' if self.is_ready else 'not ready'}: {'; '.join(self.reasons)}"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two recognisers on the same lines."""
-
-    cer_change: float
-    """CER after - CER before; below 0 is better."""
-    num_better: int
-    """Lines with fewer edits than before."""
-    num_worse: int
-    num_mended: int
-    """Lines wrong before and right after."""
-    num_broken: int
-    """Lines right before and wrong after."""
-    p_value: float
-    """Chance of a CER change at least as large if before and after were interchangeable."""
-
-    def __str__(self) -> str:
-        """The result in a sentence."""
-        if self.cer_change == 0:
-            change = "CER the same after as before"
-        else:
-            way = "better" if self.cer_change < 0 else "WORSE"
-            doubt = "" if self.p_value < 0.05 else ", which may be chance"
-            points = f"{100 * self.cer_change:+.2f} points"
-            change = f"{way} after than before: CER {points} (p = {self.p_value:.4f}{doubt})"
-        return f"{change}; {count_of(self.num_mended, 'line')} mended, {self.num_broken} broken"
+    def examples(self, printed: str, read: str, number: int) -> list[LineResult]:
+        """The first lines in which one character was read for another, as in `confusions`."""
+        wrong = (line for line in self.lines if not line.is_exact)
+        pair = (printed, read)
+        has_it = (r for r in wrong if pair in confusions([r.reference], [r.hypothesis]))
+        return list(islice(has_it, number))
 
 
 def evaluate(
@@ -141,6 +133,8 @@ def evaluate(
     lines: Sequence[Line],
     *,
     key_fields: Mapping[str, str] | None = None,
+    folds: Sequence[str] = (),
+    train_texts: Collection[str] = (),
     batch_size: int = 32,
     constraint: Constraint | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -149,6 +143,9 @@ def evaluate(
 
     Args:
         key_fields: name → regular expression of what must be right, e.g. a date.
+        folds: more folds than `FOLDS`, e.g. `O=0,I=1`.
+        train_texts: what the recogniser was trained on; texts and characters seen there are
+            then reported apart from unseen ones.
         batch_size: lines of equal width read at once.
         constraint: which texts may come out; None = all.
         progress: called with (lines read, lines in all).
@@ -156,89 +153,33 @@ def evaluate(
     Raises:
         DatasetError: if there are no lines.
         ImageError: if a picture cannot be read; no line is left out.
-        ConfigError: if a key field's pattern is no regular expression.
+        ConfigError: if a key field's pattern is no regular expression, or a fold is none.
     """
     if not lines:
         raise DatasetError("evaluate: no lines. Check that the index file is not empty.")
+    for how in folds:
+        fold("", how)  # a misspelt one is refused before the lines are read
     readings, timing = _read(recognizer, lines, batch_size, constraint, progress)
-    references = [line.text for line in lines]
-    hypotheses = [reading.text for reading in readings]
-    results = tuple(
-        LineResult(
-            line.image,
-            line.text,
-            reading.text,
-            reading.confidence,
-            Levenshtein.distance(line.text, reading.text),
-        )
-        for line, reading in zip(lines, readings, strict=True)
-    )
+    results = _results(recognizer, lines, readings)
+    printed, read = [line.text for line in lines], [reading.text for reading in readings]
     return EvaluationReport(
         model_name=recognizer.name,
         data_sha256=_data_sha256(lines),
-        score=score(references, hypotheses),
-        folded_score=score(
-            [fold(t, FOLD) for t in references], [fold(t, FOLD) for t in hypotheses]
-        ),
-        cer_interval=cer_interval(references, [line.num_edits for line in results]),
-        fields=field_accuracy(references, hypotheses, key_fields or {}),
-        confusions=dict(confusions(references, hypotheses).most_common()),
-        score_by_length=_score_by_length(references, hypotheses),
-        missing_characters=recognizer.vocab.coverage(references).missing,
+        score=score(printed, read),
+        by_text=score_by_text(printed, read),
+        folded={how: _folded_score(printed, read, how) for how in (*FOLDS, *folds)},
+        cer_interval=cer_interval(printed, [line.num_edits for line in results]),
+        exact_interval=rate_interval(printed, [r.is_exact for r in results], [1] * len(results)),
+        fields=field_accuracy(printed, read, key_fields or {}),
+        confusions=dict(confusions(printed, read).most_common()),
+        score_by_length=_score_by_range(results, [len(text) for text in printed], LENGTH_BUCKETS),
+        score_by_width=_score_by_range(results, [line.width for line in results], WIDTH_BUCKETS),
+        score_by_seen=_score_by_seen(results, set(train_texts)),
+        recall_by_frequency=_recall_by_frequency(printed, read, train_texts),
+        repeats=repeat_recall(printed, read),
+        missing_characters=recognizer.vocab.coverage(printed).missing,
         timing=timing,
         lines=results,
-    )
-
-
-def verdict(
-    report: EvaluationReport,
-    max_cer: float = MAX_CER,
-    min_field_accuracy: float = MIN_FIELD_ACCURACY,
-) -> Verdict:
-    """Judge whether a recogniser may go live: CER below `max_cer` and every key field right.
-
-    A key field that no line holds cannot be judged, so it does not pass.
-    """
-    cer = report.score.cer
-    passed = [f"CER {cer:.2%} < {100 * max_cer:g}%"] if cer < max_cer else []
-    failed = [f"CER {cer:.2%} ≥ {100 * max_cer:g}%"] if not passed else []
-    bar = f"{100 * min_field_accuracy:g}%"
-    for name, field in report.fields.items():
-        accuracy = field.accuracy
-        if accuracy is None:
-            failed.append(f"key field {name}: no line holds one, so it cannot be judged")
-        elif accuracy < min_field_accuracy:
-            failed.append(f"key field {name} {accuracy:.1%} < {bar}")
-        else:
-            passed.append(f"key field {name} {accuracy:.1%} ≥ {bar}")
-    if not report.fields:
-        passed.append("no key fields were named")
-    return Verdict(not failed, tuple(failed or passed))
-
-
-def compare(before: EvaluationReport, after: EvaluationReport) -> Comparison:
-    """Compare two recognisers on the same lines, and tell a change from chance.
-
-    Raises:
-        DatasetError: if the reports are about different lines.
-    """
-    if before.data_sha256 != after.data_sha256:
-        raise DatasetError(
-            f"compare: {before.model_name} and {after.model_name} were measured on different "
-            f"lines (data {before.data_sha256[:8]} and {after.data_sha256[:8]}). "
-            "Evaluate both on the same index file."
-        )
-    pairs = [
-        (then.num_edits, now.num_edits) for then, now in zip(before.lines, after.lines, strict=True)
-    ]
-    changes = [now - then for then, now in pairs]
-    return Comparison(
-        cer_change=after.score.cer - before.score.cer,
-        num_better=sum(change < 0 for change in changes),
-        num_worse=sum(change > 0 for change in changes),
-        num_mended=sum(now == 0 < then for then, now in pairs),
-        num_broken=sum(then == 0 < now for then, now in pairs),
-        p_value=change_p_value([line.reference for line in after.lines], changes),
     )
 
 
@@ -280,16 +221,62 @@ def _data_sha256(lines: Sequence[Line]) -> str:
     return digest.hexdigest()
 
 
-def _score_by_length(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, Score]:
+def _results(
+    recognizer: Recognizer, lines: Sequence[Line], readings: Sequence[LineReading]
+) -> tuple[LineResult, ...]:
+    return tuple(
+        LineResult(
+            image=line.image,
+            reference=line.text,
+            hypothesis=reading.text,
+            confidence=reading.confidence,
+            num_edits=Levenshtein.distance(line.text, reading.text),
+            width=content_width(read_image(line.image).shape[:2], recognizer.line_config),
+        )
+        for line, reading in zip(lines, readings, strict=True)
+    )
+
+
+def _folded_score(printed: Sequence[str], read: Sequence[str], how: str) -> Score:
+    return score([fold(text, how) for text in printed], [fold(text, how) for text in read])
+
+
+def _score_of(results: Sequence[LineResult]) -> Score:
+    return score([line.reference for line in results], [line.hypothesis for line in results])
+
+
+def _score_by_range(
+    results: Sequence[LineResult], values: Sequence[int], ranges: Sequence[tuple[int, int]]
+) -> dict[str, Score]:
+    """Scores of the lines whose value falls into each range; ranges without lines are left out."""
     scores = {}
-    for shortest, longest in LENGTH_BUCKETS:
-        pairs = [
-            (reference, hypothesis)
-            for reference, hypothesis in zip(references, hypotheses, strict=True)
-            if shortest <= len(reference) <= longest
-        ]
-        if pairs:
-            is_last = (shortest, longest) == LENGTH_BUCKETS[-1]
-            label = f"{shortest}+" if is_last else f"{shortest}–{longest}"
-            scores[label] = score(*zip(*pairs, strict=True))
+    for low, high in ranges:
+        members = [r for r, value in zip(results, values, strict=True) if low <= value <= high]
+        if members:
+            scores[_range_label(low, high)] = _score_of(members)
     return scores
+
+
+def _score_by_seen(results: Sequence[LineResult], train_texts: Collection[str]) -> dict[str, Score]:
+    if not train_texts:
+        return {}
+    seen = [line for line in results if line.reference in train_texts]
+    unseen = [line for line in results if line.reference not in train_texts]
+    parts = {"seen in training": seen, "unseen": unseen}
+    return {name: _score_of(members) for name, members in parts.items() if members}
+
+
+def _recall_by_frequency(
+    printed: Sequence[str], read: Sequence[str], train_texts: Collection[str]
+) -> dict[str, CharacterScore]:
+    if not train_texts:
+        return {}
+    scores = recall_by_frequency(printed, read, train_texts)
+    return {_range_label(*band): recalled for band, recalled in scores.items()}
+
+
+def _range_label(low: int, high: int) -> str:
+    """`6–10`, `31+`, `0`."""
+    if low == high:
+        return f"{low}"
+    return f"{low}+" if high == 10**9 else f"{low}–{high}"

@@ -1,8 +1,10 @@
 """What a network in training reads: the sums of a pass, and lines read as they will be served."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crnnkit.dataset.index import Line
@@ -13,6 +15,8 @@ from crnnkit.vocab import Vocab
 
 Forward = Callable[[Batch], tuple[Tensor, Tensor]]
 """A batch → logits (B, T, V) and losses (B,)."""
+Reading = tuple[Decoded, NDArray[np.float32]]
+"""What a line says, and the logits (T, V) that say so."""
 
 
 class Pass:
@@ -51,7 +55,6 @@ class Pass:
         return self.total_loss / max(1, self.score.num_characters)
 
 
-@torch.inference_mode()
 def read_lines(
     forward: Forward,
     vocab: Vocab,
@@ -60,25 +63,38 @@ def read_lines(
     batch_size: int = 16,
     turn_below: float = 0.0,
 ) -> Pass:
-    """Read lines as the finished checkpoint would.
+    """Read lines as the finished checkpoint would; see `read_batches`."""
+    done = Pass(vocab)
+    for batch, losses, readings in read_batches(forward, lines, turned, batch_size, turn_below):
+        uprightness = [decoded.uprightness for decoded, _ in readings]
+        done.uprightness_of.update(zip(batch.lines, uprightness, strict=True))
+        done.add(batch, losses, [decoded.ids for decoded, _ in readings])
+    return done
+
+
+@torch.inference_mode()
+def read_batches(
+    forward: Forward,
+    lines: Sequence[LoadedLine],
+    turned: Sequence[LoadedLine] = (),
+    batch_size: int = 16,
+    turn_below: float = 0.0,
+) -> Iterator[tuple[Batch, Tensor, list[Reading]]]:
+    """Lines batch by batch, with their losses (B,) and readings.
 
     Args:
         turned: the same lines by 180°, for those whose uprightness is less than `turn_below`.
     """
-    done = Pass(vocab)
     other = dict(zip((item.line for item in lines), turned, strict=False))
     for batch in batches(lines, batch_size):
         logits, losses = forward(batch)
-        readings = [greedy_decode(row) for row in logits.float().cpu().numpy()]
+        readings = [(greedy_decode(row), row) for row in logits.float().cpu().numpy()]
         for number, line in enumerate(batch.lines):
-            if line in other and readings[number].uprightness < turn_below:
+            if line in other and readings[number][0].uprightness < turn_below:
                 readings[number] = _surer(forward, readings[number], other[line])
-            done.uprightness_of[line] = readings[number].uprightness
-        done.add(batch, losses, [reading.ids for reading in readings])
-    return done
+        yield batch, losses, readings
 
 
-def _surer(forward: Forward, reading: Decoded, turned: LoadedLine) -> Decoded:
-    logits, _ = forward(next(batches([turned], 1)))
-    other = greedy_decode(logits[0].float().cpu().numpy())
-    return max(reading, other, key=lambda decoded: decoded.uprightness)
+def _surer(forward: Forward, reading: Reading, turned: LoadedLine) -> Reading:
+    logits = forward(next(batches([turned], 1)))[0][0].float().cpu().numpy()
+    return max(reading, (greedy_decode(logits), logits), key=lambda found: found[0].uprightness)

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from crnnkit.dataset.index import read_index
 from crnnkit.dataset.lines import Batch, LoadedLine, batches
 from crnnkit.errors import CrnnKitError
+from crnnkit.finetuning.calibrate import calibrate
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import (
     EpochResult,
@@ -42,10 +43,7 @@ from crnnkit.finetuning.resume import (
 from crnnkit.finetuning.sampling import ClassSample, sample_classes
 from crnnkit.finetuning.speed import autocast, faster_precision, faster_threads, keep_freed_memory
 from crnnkit.finetuning.start import starting_point
-from crnnkit.model.checkpoint import (
-    Checkpoint,
-    save_checkpoint,
-)
+from crnnkit.model.checkpoint import Checkpoint, save_checkpoint
 from crnnkit.model.crnn import CRNN, ClassicCRNN
 from crnnkit.model.ctc import ctc_loss
 from crnnkit.model.decode import collapse
@@ -53,7 +51,7 @@ from crnnkit.model.decode import collapse
 TURN_EPOCHS = (3, 8)
 """Epochs after which the training lines are turned upright by what the network has learnt; a
 pretrained one can tell before the first."""
-TURN_BELOW = 0.95
+TURN_BELOW = 0.8
 """Confidence under which such a checkpoint reads a line both ways."""
 
 
@@ -62,7 +60,7 @@ def train(
     on_epoch: Callable[[EpochResult], None] | None = None,
     on_batch: Callable[[float], None] | None = None,
 ) -> TrainResult:
-    """Train and keep the best epoch, see `history.best_epoch`.
+    """Train and keep the best epoch, see `history.best_epoch`; make its confidences honest.
 
     Args:
         on_epoch: called after every epoch.
@@ -92,6 +90,8 @@ def train(
         run.save(result)
         if on_epoch is not None:
             on_epoch(result)
+    val, val_turned = run.material.val, run.material.val_turned
+    calibrate(run.best_path, val, val_turned, config.batch_size)
     return TrainResult(
         best_path=run.best_path,
         last_path=run.last_path,

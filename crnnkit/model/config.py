@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Discriminator, PositiveFloat, Tag, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated_dataclass
 
 from crnnkit.errors import CheckpointError, ConfigError
@@ -169,6 +169,8 @@ class CheckpointInfo:
     """Settings and data hashes of the run that made the weights."""
     normalization: str = NORMALIZATION
     """Name of the normalisation that its texts went through: `crnnkit.vocab.normalize_text`."""
+    temperature: PositiveFloat = 1.0
+    """Logits are divided by it before confidences are computed (`model.calibration`)."""
     format_version: int = FORMAT_VERSION
 
     @cached_property

@@ -270,6 +270,22 @@ def _extended(
     return {prefix: (in_blank.get(prefix, 0.0), p) for prefix, p in in_character.items()}
 
 
+def at_temperature(decoded: Decoded, logits: NDArray[np.floating], temperature: float) -> Decoded:
+    """The same reading, as sure as it is once the logits are divided by a temperature.
+
+    Args:
+        decoded: a reading of `logits`.
+        logits: (T, V).
+        temperature: above 0; 1 changes nothing.
+    """
+    if temperature == 1 or decoded == NOTHING_FITS:
+        return decoded
+    path = np.full(len(logits), BLANK_ID, np.intp)
+    for character_id, (start, end) in zip(decoded.ids, decoded.spans, strict=True):
+        path[start:end] = character_id
+    return _reading(logits / temperature, path)
+
+
 def _reading(logits: NDArray[np.floating], path: NDArray[np.intp]) -> Decoded:
     """What a path (T,) says, and how sure it is."""
     best = logits.max(1)

@@ -16,6 +16,7 @@ from crnnkit.plots.canvas import (
     GREY,
     INK,
     ORANGE,
+    PALE,
     RED,
     Plot,
     empty_figure,
@@ -210,4 +211,53 @@ def plot_cer_by_length(score_by_length: Mapping[str, Score]) -> Plot:
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     label_axes(axes, "characters per line", "character error rate")
+    return figure
+
+
+MARKED_CONFIDENCES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
+"""Named along the curve of `plot_confidence`, as far as there is room."""
+
+
+def plot_confidence(
+    bins: Sequence[tuple[float, float, int]],
+    acceptances: Sequence[tuple[float, int, int]],
+    chosen: tuple[float, int, int] | None = None,
+) -> Plot:
+    """Whether confidences are honest, and how many errors pass with how many accepted lines.
+
+    Args:
+        bins: mean confidence, share of right lines (both 0 to 1), number of lines.
+        acceptances: lowest accepted confidence, lines accepted, errors among them; the highest
+            confidence first.
+        chosen: the one of them to mark.
+    """
+    figure = new_figure(3.4)
+    honest, accepted = figure.subplots(1, 2, width_ratios=(0.4, 0.6))
+    honest.plot([0, 1], [0, 1], color=PALE, lw=1)
+    confidences, accuracies, counts = zip(*bins, strict=True)
+    honest.plot(confidences, accuracies, ".-", color=BLUE, markersize=8)
+    for x, y, count in bins:
+        honest.annotate(
+            f"{count}", (x, y), (4, -9), textcoords="offset points", fontsize=7, color=GREY
+        )
+    honest.set_title(
+        f"{count_of(sum(counts), 'line')}; on the diagonal: honest", fontsize=9, color=GREY
+    )
+    for axis in (honest.xaxis, honest.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0))
+    label_axes(honest, "confidence", "lines exactly right")
+
+    _, numbers, errors = zip(*acceptances, strict=True)
+    accepted.plot([0, *numbers], [0, *errors], color=BLUE, drawstyle="steps-post")
+    marked = [] if chosen is None else [(*chosen, ORANGE)]
+    for confidence in MARKED_CONFIDENCES:
+        number, num_errors = max((p[1:] for p in acceptances if p[0] >= confidence), default=(0, 0))
+        if all(abs(number - other) > numbers[-1] / 8 for other in (0, *[m[1] for m in marked])):
+            marked.append((confidence, number, num_errors, GREY))
+    for confidence, number, num_errors, colour in marked:
+        accepted.plot(number, num_errors, "o", color=colour, markersize=5)
+        name, above = f"≥ {confidence:.3g}", {"xytext": (-4, 4), "textcoords": "offset points"}
+        accepted.annotate(name, (number, num_errors), ha="right", fontsize=8, color=colour, **above)
+    accepted.set_title("what passes from a confidence on", fontsize=9, color=GREY)
+    label_axes(accepted, "lines accepted, the surest first", "errors among them")
     return figure

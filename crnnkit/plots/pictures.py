@@ -136,6 +136,14 @@ def plot_time_steps(
     return figure
 
 
+def plot_suspects(
+    images: Sequence[UInt8Image], labels: Sequence[str], readings: Sequence[str]
+) -> Plot:
+    """Lines, what their labels say, and what a recogniser reads there instead."""
+    texts = zip(labels, readings, strict=True)
+    return _plot_readings(images, [[("label", label), ("read", read)] for label, read in texts])
+
+
 def plot_reading(
     line: NDArray[np.generic],
     characters: str,

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from crnnkit.errors import ConfigError
 from crnnkit.model.config import CheckpointInfo
 from crnnkit.model.constraints import Constraint
-from crnnkit.model.decode import Decoded, beam_decode, greedy_decode
+from crnnkit.model.decode import Decoded, at_temperature, beam_decode, greedy_decode
 from crnnkit.model.long_lines import chunk_starts, merged, segments
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.preprocessing.quads import char_edges
@@ -45,6 +46,14 @@ class _Waiting:
     line: FloatLine
 
 
+class _Found(NamedTuple):
+    """A line's reading: as training decided which way up lines stand, and as it is worth."""
+
+    raw: Decoded
+    honest: Decoded
+    """At the model's temperature."""
+
+
 class Recognizer:
     """A trained model that reads pictures. Threads may share one."""
 
@@ -54,6 +63,7 @@ class Recognizer:
         self.line_config = info.line
         self._whole_line = _without_squeezing(info.line)
         self.model_config = info.model
+        self.temperature = info.temperature
         self.logits = network
 
     @classmethod
@@ -125,8 +135,8 @@ class Recognizer:
             line = line_to_array(image, self._whole_line)
             waiting, width = _Waiting(index, image, line), line.shape[2]
             if width > self.line_config.max_width:
-                decoded = self._decoded(line, constraint)
-                readings[index] = self._upright(decoded, waiting, constraint)
+                found = self._found_in(line, constraint)
+                readings[index] = self._upright(found, waiting, constraint)
             else:
                 buckets[width].append(waiting)
             if width in buckets and len(buckets[width]) == batch_size:
@@ -157,35 +167,41 @@ class Recognizer:
     ) -> dict[int, LineReading]:
         logits = self.logits(np.stack([waiting.line for waiting in bucket]))
         return {
-            waiting.index: self._upright(_decode(line_logits, constraint), waiting, constraint)
+            waiting.index: self._upright(self._found(line_logits, constraint), waiting, constraint)
             for waiting, line_logits in zip(bucket, logits, strict=True)
         }
 
     def _upright(
-        self, decoded: Decoded, waiting: "_Waiting", constraint: Constraint | None
+        self, found: "_Found", waiting: "_Waiting", constraint: Constraint | None
     ) -> LineReading:
         """What a line says; or, if that speaks little for its standing upright, what it says
         turned by 180°, if that speaks more."""
-        if decoded.uprightness < self.line_config.turn_below:
+        if found.raw.uprightness < self.line_config.turn_below:
             # no batch mate may change a reading, so the turned line goes alone
             line = line_to_array(half_turn(waiting.image), self._whole_line)
-            other = self._decoded(line, constraint)
-            if other.uprightness > decoded.uprightness:
-                return self._reading(other, waiting.image, turned=True)
-        return self._reading(decoded, waiting.image)
+            other = self._found_in(line, constraint)
+            if other.raw.uprightness > found.raw.uprightness:
+                return self._reading(other.honest, waiting.image, turned=True)
+        return self._reading(found.honest, waiting.image)
 
-    def _decoded(self, line: FloatLine, constraint: Constraint | None) -> Decoded:
+    def _found_in(self, line: FloatLine, constraint: Constraint | None) -> "_Found":
         """Read one line (1, H, W) of any width."""
         chunk, width = self.line_config.max_width, line.shape[2]
         if width <= chunk:
-            return _decode(self.logits(line[np.newaxis])[0], constraint)
+            return self._found(self.logits(line[np.newaxis])[0], constraint)
         starts = chunk_starts(width, chunk, OVERLAP * self.line_config.height)
         chunks = (self.logits(line[np.newaxis, ..., x : x + chunk])[0] for x in starts)
         time_steps = self.model_config.time_steps
         parts = segments(chunks, [time_steps(x + chunk) - time_steps(chunk) for x in starts])
-        if constraint is None:
-            return merged((greedy_decode(part), len(part)) for part in parts)
-        return _decode(np.concatenate(list(parts)), constraint)
+        if constraint is not None:
+            return self._found(np.concatenate(list(parts)), constraint)
+        found = [(self._found(part, None), len(part)) for part in parts]
+        raw = merged((each.raw, length) for each, length in found)
+        return _Found(raw, merged((each.honest, length) for each, length in found))
+
+    def _found(self, logits: NDArray[np.float32], constraint: Constraint | None) -> "_Found":
+        raw = beam_decode(logits, constraint.automaton) if constraint else greedy_decode(logits)
+        return _Found(raw, at_temperature(raw, logits, self.temperature))
 
     def _reading(self, decoded: Decoded, image: UInt8Image, turned: bool = False) -> LineReading:
         size_hw, config = image.shape[:2], self._whole_line
@@ -199,10 +215,6 @@ class Recognizer:
             edges=char_edges(decoded.spans, num_steps * share),
             turned=turned,
         )
-
-
-def _decode(logits: NDArray[np.float32], constraint: Constraint | None) -> Decoded:
-    return beam_decode(logits, constraint.automaton) if constraint else greedy_decode(logits)
 
 
 def _without_squeezing(config: LineConfig) -> LineConfig:

@@ -1,3 +1,4 @@
+import json
 import re
 import sys
 
@@ -88,11 +89,34 @@ def test_a_vocabulary_other_than_the_models_is_refused(data, tmp_path, capsys, m
         cli.main()
 
 
+def test_evaluation_reports_folds_seen_texts_and_labels_to_check(data, tmp_path):
+    out = tmp_path / "run"
+    run(*("train", "--train-data", data, "--val-data", data, "--output-dir", out), "--epochs", 1)
+    code, printed = run(
+        *("evaluate", "--model-path", out / "best.onnx", "--test-data", data),
+        *("--train-data", data, "--fold", "O=0,I=1", "--fold", "space+case"),
+        *("--before", out / "last.safetensors", "--suspects", "--output-dir", out / "report"),
+    )
+    assert code == 0
+    for name in ("Folded by O=0,I=1", "Folded by space[+]case", "Seen in training"):
+        assert re.search(rf"^{name}: \d+\.\d% exact, CER \d+\.\d%$", printed, re.MULTILINE), name
+    assert "Against last.safetensors: CER the same after as before" in printed
+    content = json.loads((out / "report" / "report.json").read_text(encoding="utf-8"))
+    assert {"O=0,I=1", "space+case", "width"} <= set(content["after"]["folded"])
+    assert content["before"]["model"] == "last.safetensors"
+    # after one epoch nothing is read right, so every label is doubted: of both indexes
+    rows = (out / "report" / "suspects.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    assert sorted(row.split("\t")[0] for row in rows) == [
+        f"../../{n}.png" for n in (1, 1, 2, 2, 3, 3, 4, 4)
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["evaluate", "--model-path", "gone.onnx", "--test-data", "x.txt"], "gone.onnx"),
         (["recognize", "x.png", "--model-path", "model.pth"], "unpickled"),
+        (["evaluate", "--model-path", "m", "--test-data", "x", "--suspects"], "--output-dir"),
         (["pipeline", "-p", "epoch=1"], "did you mean 'epochs'"),
     ],
 )

@@ -9,6 +9,7 @@ from crnnkit.dataset.index import Line
 from crnnkit.evaluation.report import evaluate
 from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import write_image
+from crnnkit.preprocessing.tensors import LineConfig
 from crnnkit.serving.readings import LineReading
 from crnnkit.vocab import Vocab
 
@@ -28,6 +29,7 @@ class TableRecognizer:
         self.texts = texts
         self.confidences = confidences or {}
         self.vocab = Vocab(vocab)
+        self.line_config = LineConfig()
         self.name = name
         self.calls: list[list[str]] = []
         self.constraints: list[Constraint | None] = []
@@ -69,11 +71,11 @@ def make_lines(tmp_path, make_line) -> MakeLines:
 def evaluate_texts(make_lines):
     """Give the test a function from references and readings to a report."""
 
-    def run(references, hypotheses, *, confidences=None, name="table.onnx", key_fields=None):
+    def run(references, hypotheses, *, confidences=None, name="table.onnx", **settings):
         readings = {str(i): text for i, text in enumerate(hypotheses)}
         sure = {str(i): c for i, c in enumerate(confidences or [])}
         recognizer = TableRecognizer(readings, sure, name=name)
-        return evaluate(recognizer, make_lines(references), key_fields=key_fields)
+        return evaluate(recognizer, make_lines(references), **settings)
 
     return run
 

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -12,7 +13,9 @@ from PIL import Image
 from crnnkit.dataset.index import Line
 from crnnkit.errors import DatasetError
 from crnnkit.evaluation.pages import Piece, mark_differences, write_report
-from crnnkit.evaluation.report import evaluate, verdict
+from crnnkit.evaluation.report import evaluate
+from crnnkit.evaluation.suspects import Suspect
+from crnnkit.evaluation.verdict import verdict
 from crnnkit.finetuning.history import EpochResult
 from crnnkit.preprocessing.images import write_image
 
@@ -62,6 +65,7 @@ def reports(evaluate_texts):
         confidences=[0.9, 0.6, 0.8, 0.9],
         name="best.onnx",
         key_fields={"number": r"[AB]\d+"},
+        train_texts=["A10"],
     )
     return before, after
 
@@ -70,18 +74,131 @@ def test_the_json_holds_every_number_and_line(reports, tmp_path):
     before, after = reports
     files = write_report(tmp_path / "run", after, before, epochs(2))
     content = json.loads(files.json.read_text(encoding="utf-8"))
+    assert content["format_version"] == 2
     assert content["verdict"]["is_ready"] is False
     assert content["after"]["cer"] == pytest.approx(3 / 16)
     assert content["after"]["num_exact"] == 2
     assert content["after"]["fields"]["number"]["accuracy"] == 0.5
     assert ["", " ", 1] in content["after"]["confusions"]
+    assert content["after"]["folded"]["space"]["num_edits"] == 2
+    assert content["after"]["by_text"]["num_texts"] == 4
+    assert content["after"]["by_length"]["1–5"]["num_exact"] == 1
+    assert sum(part["num_lines"] for part in content["after"]["by_width"].values()) == 4
+    assert content["after"]["by_seen"]["unseen"]["num_exact"] == 2
+    assert content["after"]["by_frequency"]["0"]["recall"] == pytest.approx(10 / 11)
+    assert content["after"]["repeats"] == {"num_characters": 0, "num_right": 0, "recall": None}
+    assert content["after"]["exact_interval"][0] < 0.5 < content["after"]["exact_interval"][1]
     assert content["before"]["model"] == "base.onnx"
     assert content["comparison"]["num_broken"] == 1
+    assert content["comparison"]["exact_p_value"] == 1
     assert [epoch["val_cer"] for epoch in content["history"]] == [0.9, 0.45]
     line = content["after"]["lines"][1]
     assert (line["reference"], line["hypothesis"], line["confidence"]) == ("A10", "A1", 0.6)
     # relative to the report, so that both can move
     assert line["image"] == "../lines/1.png"
+
+
+def test_the_json_holds_what_confidences_are_worth(evaluate_texts, tmp_path):
+    texts = [f"N{i:03}" for i in range(200)]
+    read, sure = [*texts[:149], *["X"] * 51], [0.9] * 150 + [0.4] * 50
+    files = write_report(tmp_path, evaluate_texts(texts, read, confidences=sure))
+    content = json.loads(files.json.read_text(encoding="utf-8"))["after"]["confidence"]
+    assert content["calibration_error"] == pytest.approx(0.75 * (149 / 150 - 0.9) + 0.25 * 0.4)
+    assert [b["num_lines"] for b in content["reliability"]] == [50, 150]
+    point = content["accept_for_precision"]["0.99"]
+    assert (point["threshold"], point["num_accepted"], point["num_errors"]) == (0.9, 150, 1)
+    assert point["interval"][0] < point["precision"] < point["interval"][1]
+    assert content["accept_for_precision"]["0.995"] is None
+
+
+def suspect_of(report, loss):
+    return Suspect(report.lines[1].image, "A10", "A1 ", loss, 0.1)
+
+
+def test_labels_to_check_are_in_every_file_with_their_picture(reports, tmp_path):
+    files = write_report(tmp_path, reports[1], suspects=[suspect_of(reports[1], float("inf"))])
+    assert files.suspects.read_text(encoding="utf-8").splitlines() == [
+        *["picture\tlabel\tread\tdoubt\tloss", "lines/1.png\tA10\tA1 \t0.905\tinf"]
+    ]
+    assert "## Labels to check" in files.markdown.read_text(encoding="utf-8")
+    page = page_of(files)
+    shown = page.text.split("Labels to check")[1]
+    assert "labelA10 readA1␣ 1.png · doubt 0.90 · loss inf" in shown
+    assert sum(a.get("alt") == "A10" for tag, a in page.tags if tag == "img") == 4  # 3 without
+
+
+def test_the_page_shows_the_first_labels_to_check_and_the_file_holds_all(reports, tmp_path):
+    suspects = [replace(suspect_of(reports[1], 1.0), label=f"L{i}") for i in range(30)]
+    files = write_report(tmp_path, reports[1], suspects=suspects)
+    assert len(files.suspects.read_text(encoding="utf-8").splitlines()) == 31
+    for path in (files.html, files.markdown):
+        assert "L23" in path.read_text(encoding="utf-8")
+        assert "L24" not in path.read_text(encoding="utf-8")
+
+
+def test_without_suspects_there_is_no_such_section(reports, tmp_path):
+    files = write_report(tmp_path, reports[1])
+    assert files.suspects is None
+    assert "Labels to check" not in files.html.read_text(encoding="utf-8")
+    assert "Labels to check" not in files.markdown.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("form", ["html", "markdown"])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "Folded",
+        "space+case+width",
+        "Texts of training",
+        "seen in training",
+        "By length",
+        "By line width",
+        "By character frequency",
+        "Accept without a look",
+        "Doubled characters right",
+        "Expected calibration error",
+        "Key field: number",
+        "each of 4 texts once",
+        "right among accepted",
+        "99% precision is not reachable on these lines",
+        "exact match +0.0 points",
+    ],
+)
+def test_every_number_has_its_place_in_page_and_markdown(evaluate_texts, tmp_path, form, shown):
+    texts = ["GL-2024", "A100", "北京市", "B20", "B20"]
+    settings = {"key_fields": {"number": r"[AB]\d+"}, "train_texts": ["A100"]}
+    reports = [evaluate_texts(texts, [*texts[:4], read], **settings) for read in ("B2", "20")]
+    files = write_report(tmp_path, reports[0], reports[1])
+    text = getattr(files, form).read_text(encoding="utf-8").replace("\\", "")
+    assert shown in text
+
+
+def test_confusions_stand_beside_pictures_of_theirs(evaluate_texts, tmp_path):
+    read = ["A1O", "O2", "B3", "O4", "O5"]
+    page = page_of(write_report(tmp_path, evaluate_texts(["A10", "02", "B3", "04", "05"], read)))
+    examples = [a for tag, a in page.tags if tag == "img" and "read as" in a.get("title", "")]
+    # three at most, of the lines in which 0 was read as O
+    assert [a["title"] for a in examples] == [
+        *["A10 read as A1O", "02 read as O2", "04 read as O4"]
+    ]
+    assert all(a["src"].startswith("data:image/jpeg") for a in examples)
+
+
+def test_confidences_are_shown_as_a_figure(reports, tmp_path):
+    page = page_of(write_report(tmp_path, reports[1]))
+    (figure,) = (a for tag, a in page.tags if a.get("alt", "").startswith("Confidence against"))
+    assert base64.b64decode(figure["src"].split(",")[1]).lstrip().startswith(b"<?xml")
+
+
+def test_the_page_is_readable_in_the_dark(reports, tmp_path):
+    style = write_report(tmp_path, reports[1]).html.read_text(encoding="utf-8")
+    dark = style[style.index("prefers-color-scheme: dark") :].split("</style>")[0]
+    light = style.split("prefers-color-scheme: dark")[0]
+    # every colour is a name that both palettes define, but the light ground of figures
+    names = set(re.findall(r"(--\w+):", light))
+    assert names == set(re.findall(r"(--\w+):", dark))
+    rules = dark.split("}", 2)[2]
+    assert re.findall(r"#[0-9a-f]{3,6}\b", rules) == ["#fff"]
 
 
 def test_the_page_needs_nothing_but_itself(reports, tmp_path):
@@ -99,10 +216,11 @@ def test_the_page_needs_nothing_but_itself(reports, tmp_path):
 def test_the_page_shows_the_pictures_of_wrong_lines(reports, tmp_path):
     page = page_of(write_report(tmp_path / "run", reports[1]))
     crops = [a for tag, a in page.tags if tag == "img"]
-    # two wrong lines, each among the worst and among the sure
-    assert sorted(crop["alt"] for crop in crops) == ["A10", "A10", "北京市", "北京市"]
-    shown = Image.open(io.BytesIO(base64.b64decode(crops[0]["src"].split(",")[1])))
-    assert shown.size == Image.open(reports[1].lines[2].image).size
+    # two wrong lines of one and two errors, each also among the worst and the sure
+    texts = sorted(crop["alt"] for crop in crops if crop["class"] == "crop")
+    assert texts == ["A10"] * 3 + ["北京市"] * 4
+    shown = Image.open(io.BytesIO(base64.b64decode(crops[-1]["src"].split(",")[1])))
+    assert shown.size == Image.open(reports[1].lines[1].image).size
 
 
 def test_wrong_characters_are_marked_on_both_sides(reports, tmp_path):
@@ -117,7 +235,7 @@ def test_large_pictures_are_scaled_down(tmp_path, make_line, table_recognizer):
     write_image(path, make_line("A" * 20, height=300))
     report = evaluate(table_recognizer({"0": "B"}), [Line(path, "A" * 20, 1)])
     page = page_of(write_report(tmp_path, report))
-    crop = next(a["src"] for tag, a in page.tags if tag == "img")
+    crop = next(a["src"] for tag, a in page.tags if a.get("class") == "crop")
     width, height = Image.open(io.BytesIO(base64.b64decode(crop.split(",")[1]))).size
     assert width <= 900
     assert height <= 64
@@ -150,7 +268,7 @@ def test_the_page_says_when_fine_tuning_made_it_worse(reports, tmp_path):
 def test_the_learning_curve_is_a_picture_only_where_there_was_training(reports, tmp_path):
     def curves(history):
         page = page_of(write_report(tmp_path, reports[1], history=history))
-        return [a["src"] for tag, a in page.tags if a.get("class") == "curve"]
+        return [a["src"] for tag, a in page.tags if a.get("alt", "").startswith("Loss and")]
 
     assert curves([]) == []
     (curve,) = curves(epochs(3))
@@ -178,7 +296,10 @@ def test_the_markdown_says_the_verdict_and_the_numbers(reports, tmp_path):
     before, after = reports
     text = write_report(tmp_path, after, before).markdown.read_text(encoding="utf-8")
     assert text.startswith("# best.onnx: not ready: CER 18.75% ≥ 5%")
-    assert "| Lines exactly right | 50.0% (2 of 4) | 50.0% (2 of 4) |" in text
+    assert (
+        "| Lines exactly right | 50.0%, 2 of 4 (0.0% – 100.0%) | 50.0%, 2 of 4 (0.0% – 100.0%) |"
+        in text
+    )
     assert "| Key field: number | – | 50.0% |" in text
     assert "| ∅ | ␣ | 1 |" in text
 

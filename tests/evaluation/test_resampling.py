@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from crnnkit.evaluation.resampling import cer_interval, change_p_value
+from crnnkit.evaluation.resampling import cer_interval, change_p_value, rate_interval
 
 
 def texts_of(number, length=10):
@@ -25,6 +25,14 @@ def test_an_interval_has_the_width_of_the_normal_approximation():
     # 400 lines of 10 characters, a quarter with one edit: σ of the mean = √(p(1-p)/n) / 10
     low, high = cer_interval(texts_of(400), [i % 4 == 0 for i in range(400)])
     assert high - low == pytest.approx(2 * 1.96 * math.sqrt(0.25 * 0.75 / 400) / 10, rel=0.1)
+
+
+def test_a_rate_has_the_interval_of_its_own_denominators():
+    # a quarter of 400 lines right: σ = √(p(1-p)/n)
+    low, high = rate_interval(texts_of(400), [i % 4 == 0 for i in range(400)], [1] * 400)
+    assert high - low == pytest.approx(2 * 1.96 * math.sqrt(0.25 * 0.75 / 400), rel=0.1)
+    narrow = rate_interval(texts_of(400), [i % 4 == 0 for i in range(400)], [1] * 400, 0.5)
+    assert narrow[1] - narrow[0] == pytest.approx(0.344 * (high - low), rel=0.15)  # 0.674 / 1.96
 
 
 def test_a_perfect_reading_has_no_width():

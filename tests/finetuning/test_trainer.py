@@ -68,6 +68,11 @@ def test_what_a_run_leaves_behind(config):
     assert set(info.training) == {"train_data_sha256", "pretrained_ckpt", "lr", "seed"}
 
 
+def test_the_best_checkpoint_carries_the_temperature_of_the_validation_lines(config):
+    # two epochs teach nothing, so its confidences are lowered
+    assert read_info(train(config).best_path).temperature > 1.5
+
+
 def test_without_learning_no_weight_moves(config):
     result = train(replace(config, lr=0.0))
     torch.manual_seed(config.seed)

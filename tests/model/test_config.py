@@ -77,6 +77,12 @@ def test_description_survives_json_with_its_characters_readable():
     assert CheckpointInfo.from_json(text, "x") == info
 
 
+def test_a_description_from_before_there_were_temperatures_is_read():
+    text = CheckpointInfo("ab").to_json()
+    assert ',"temperature":1.0' in text
+    assert CheckpointInfo.from_json(text.replace(',"temperature":1.0', ""), "x").temperature == 1
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -84,6 +90,7 @@ def test_description_survives_json_with_its_characters_readable():
         ('"charset"', '"characters"', "charset"),  # missing and unknown
         ('"bottleneck":160', '"bottleneck":"wide"', "model.light.bottleneck: [^;]*$"),  # wrong type
         ('"max_width":2048', '"max_width":2047', "no multiple"),  # right type, impossible value
+        ('"temperature":1.0', '"temperature":0', "temperature"),  # cannot be divided by
         ('"format_version":1', '"format_version":99', "format version 99"),
     ],
 )

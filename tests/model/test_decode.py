@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from crnnkit.model import decode
 from crnnkit.model.automaton import trie
 from crnnkit.model.constraints import Constraint
-from crnnkit.model.decode import NOTHING_FITS, beam_decode, best_path, collapse, greedy_decode
+from crnnkit.model.decode import (
+    NOTHING_FITS,
+    at_temperature,
+    beam_decode,
+    best_path,
+    collapse,
+    greedy_decode,
+)
 from crnnkit.vocab import Vocab
 
 PATHS = [
@@ -223,3 +230,26 @@ def test_a_large_vocabulary_and_a_wide_class_are_read():
     automaton = Constraint.pattern(r"[一-龥]{2,30}\d", vocab).automaton
     assert vocab.decode(greedy_decode(logits).ids) == "一丁丂丗"
     assert vocab.decode(beam_decode(logits, automaton).ids) == text
+
+
+def test_a_temperature_changes_how_sure_a_reading_is_and_not_what_it_says():
+    logits = np.random.default_rng(0).normal(size=(12, 5), scale=3).astype(np.float32)
+    plain = greedy_decode(logits)
+    assert at_temperature(plain, logits, 1.0) == plain
+    assert at_temperature(plain, logits, 2.0) == greedy_decode(logits / 2)
+    assert at_temperature(plain, logits, 0.5).confidence > plain.confidence
+
+
+def test_a_reading_off_the_best_path_keeps_its_text_at_any_temperature():
+    # the constraint takes B where A is likelier
+    logits = np.log(np.array([[0.1, 0.6, 0.3], [0.8, 0.1, 0.1]], np.float32))
+    decoded = beam_decode(logits, trie([[2]]))
+    assert decoded.confidence == pytest.approx(0.3)
+    warm = at_temperature(decoded, logits, 2.0)
+    assert (warm.ids, warm.spans) == (decoded.ids, decoded.spans)
+    roots = np.sqrt([0.1, 0.6, 0.3])
+    assert warm.confidence == pytest.approx(roots[2] / roots.sum(), rel=1e-5)
+
+
+def test_no_temperature_makes_nothing_out_of_what_does_not_fit():
+    assert at_temperature(NOTHING_FITS, np.zeros((3, 4), np.float32), 2.0) == NOTHING_FITS

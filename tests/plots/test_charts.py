@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 
 from crnnkit.metrics import score
 from crnnkit.plots import charts
-from crnnkit.plots.canvas import BLUE, RED
+from crnnkit.plots.canvas import BLUE, GREY, ORANGE, RED
 
 CHINESE = "参苓白术散 9g×6袋"
 RARE = "\U00020000"
@@ -16,6 +16,8 @@ EPOCHS = [
     SimpleNamespace(epoch=e, train_loss=2.0, train_cer=0.5, val_loss=1.0, val_cer=1 / e)
     for e in (1, 2)
 ]
+BINS = [(0.3, 0.1, 10), (0.8, 0.9, 190)]
+POINTS = [(0.99, 10, 0), (0.9, 100, 1), (0.85, 110, 2), (0.5, 150, 20), (0.2, 200, 60)]
 
 # One of each, with characters that matplotlib's font lacks wherever there is a text.
 FIGURES = {
@@ -30,6 +32,7 @@ FIGURES = {
     "cer_by_length": lambda: charts.plot_cer_by_length(
         {"1–5": score(["AB"], ["A"]), "6–10": score(["ABCDEF"], ["ABCDEF"])}
     ),
+    "confidence": lambda: charts.plot_confidence(BINS, POINTS, POINTS[1]),
 }
 
 
@@ -112,3 +115,26 @@ def test_bars_of_cer_by_length_name_rate_and_lines():
 
 def test_where_there_is_nothing_to_count_the_figure_says_so(words):
     assert words(charts.plot_confusions({})) == ["no character was read wrong"]
+
+
+def test_confidence_stands_against_accuracy_and_accepted_lines_against_errors():
+    honest, accepted = charts.plot_confidence(BINS, POINTS).axes
+    assert honest.lines[1].get_xydata().tolist() == [[0.3, 0.1], [0.8, 0.9]]
+    assert [text.get_text() for text in honest.texts] == ["10", "190"]
+    curve = accepted.lines[0].get_xydata().tolist()
+    assert curve == [[0, 0], *[[number, errors] for _, number, errors in POINTS]]
+
+
+def test_confidences_are_named_along_the_curve_where_there_is_room():
+    def marks(chosen):
+        accepted = charts.plot_confidence(BINS, POINTS, chosen).axes[1]
+        return [(text.get_text(), text.xy, to_hex(text.get_color())) for text in accepted.texts]
+
+    # ≥ 0.99 is too near the beginning, ≥ 0.8 too near 0.9
+    assert marks(None) == [("≥ 0.9", (100, 1), GREY), ("≥ 0.5", (150, 20), GREY)]
+    # the chosen one always is, and takes the place of its neighbour
+    assert marks(POINTS[2]) == [("≥ 0.85", (110, 2), ORANGE), ("≥ 0.5", (150, 20), GREY)]
+
+
+def test_one_line_without_error_is_drawn(drawn):
+    drawn(charts.plot_confidence([(1.0, 1.0, 1)], [(1.0, 1, 0)]))

@@ -27,6 +27,7 @@ FIGURES = {
         [line] * 2, [CHINESE, "$1 $2"], ["", RARE], ["37℃ 体温", "$1 $2"]
     ),
     "time_steps": lambda line: pictures.plot_time_steps(line, line.shape[1] // 4, 47, [3, 9]),
+    "suspects": lambda line: pictures.plot_suspects([line] * 2, [CHINESE, ""], ["", RARE]),
     "reading": lambda line: pictures.plot_reading(line, "参A", [(1, 3), (4, 5)], [0.9, 0.3], 20),
 }
 
@@ -53,6 +54,13 @@ def test_readings_are_marked_right_or_wrong(line):
         *[("B2", INK), ("✓", GREEN), ("B2", GREEN)],
         *[("✗", RED), ("∅", RED)],  # nothing read
     ]
+
+
+def test_a_suspect_shows_its_label_and_what_is_read_instead(line):
+    _, texts = pictures.plot_suspects([line], ["S03"], ["SD3"]).axes
+    shown = [(t.get_text(), to_hex(t.get_color())) for t in texts.texts if t.get_text()]
+    assert [text for text, _ in shown] == ["label", "S03", "read", "✗", "SD3"]
+    assert (shown[1][1], shown[-1][1]) == (INK, RED)
 
 
 def test_readings_over_epochs_name_their_epochs(line, words):

@@ -1,6 +1,7 @@
 import copy
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -52,6 +53,18 @@ def test_the_description_travels_inside(checkpoint_path, tmp_path):
     path = export_onnx(checkpoint_path, tmp_path / "model.onnx").onnx_path
     properties = {p.key: p.value for p in onnx.load(path).metadata_props}
     assert json.loads(properties["crnnkit"])["charset"] == "0123456789AB 北京市"
+
+
+def test_an_exported_model_is_as_sure_as_its_checkpoint(checkpoint_path, images, tmp_path):
+    checkpoint = load_checkpoint(checkpoint_path)
+    hot = replace(checkpoint, info=replace(checkpoint.info, temperature=3.0))
+    save_checkpoint(checkpoint_path, hot)
+    path = export_onnx(checkpoint_path, tmp_path / "model.onnx").onnx_path
+    ours, theirs = (Recognizer.load(p).read_lines(images) for p in (checkpoint_path, path))
+    cold = Recognizer(Recognizer.load(path).logits, checkpoint.info, "cold").read_lines(images)
+    for one, other, without in zip(ours, theirs, cold, strict=True):
+        assert other.confidence == pytest.approx(one.confidence, abs=1e-4)
+        assert other.confidence < without.confidence - 0.01
 
 
 def _disturb(monkeypatch, change):

@@ -35,3 +35,17 @@ def test_unsure_lines_are_read_upside_down_too(turn_below, texts):
     )
     assert "".join(reading.text for reading in readings) == texts
     assert [reading.turned for reading in readings] == [False, False, texts[2] == "7"]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1, 4])
+def test_a_temperature_changes_how_sure_a_reading_is_and_nothing_else(temperature):
+    line = LineConfig(turn_below=0.95)
+    info = CheckpointInfo("0123456789", line=line, temperature=temperature)
+    upright = np.full((32, 64), 255, np.uint8)
+    upright[:6] = 0
+    for picture in (upright, half_turn(upright)):  # the same way up is read
+        reading = Recognizer(UpsideDownNetwork(), info, "fake").read_line(picture)
+        assert (reading.text, reading.turned) == ("7", picture is not upright)
+        expected = 1 / (1 + 10 * np.exp(-9 / temperature))  # one logit of 9, ten of 0
+        assert reading.confidence == pytest.approx(expected)
+        assert reading.char_confidences == (pytest.approx(expected),)

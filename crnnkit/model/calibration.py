@@ -1,0 +1,51 @@
+"""How sure a reading may claim to be: one number by which a network's logits are divided."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crnnkit.vocab import BLANK_ID
+
+TEMPERATURES = np.geomspace(0.5, 8, 17)
+"""Candidates, four to an octave; 1 is among them."""
+
+
+def fit_temperature(lines: Iterable[tuple[NDArray[np.floating], bool]]) -> float:
+    """The temperature at which a line's confidence best forecasts that the line is right.
+
+    Temperature scaling (Guo et al. 2017, "On calibration of modern neural networks"), here with
+    the log loss of the event that a whole line is right. As few lines may hold no error at all,
+    right and wrong aim at Platt's (1999, "Probabilistic outputs for support vector machines")
+    (R + 1) ÷ (R + 2) and 1 ÷ (W + 2) for R right and W wrong lines, instead of at 1 and 0.
+
+    Args:
+        lines: logits (T, V) and whether they were read without error, of lines that the network
+            was not trained on.
+
+    Returns:
+        one of `TEMPERATURES`; 1 without lines.
+    """
+    pairs = [(confidences_by_temperature(logits), is_right) for logits, is_right in lines]
+    if not pairs:
+        return 1.0
+    is_right = np.array([right for _, right in pairs])
+    num_right = np.count_nonzero(is_right)
+    num_wrong = len(pairs) - num_right
+    target = np.where(is_right, (num_right + 1) / (num_right + 2), 1 / (num_wrong + 2))[:, None]
+    confidence = np.clip([confidences for confidences, _ in pairs], 1e-9, 1 - 1e-9)
+    losses = -(target * np.log(confidence) + (1 - target) * np.log(1 - confidence)).mean(0)
+    return float(TEMPERATURES[losses.argmin()])
+
+
+def confidences_by_temperature(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """`greedy_decode(logits / t).confidence` for every t of `TEMPERATURES`, at once.
+
+    Args:
+        logits: (T, V).
+    """
+    kept = logits[logits.argmax(1) != BLANK_ID]
+    steps = kept if len(kept) else logits
+    deviations = steps - steps.max(1, keepdims=True)
+    sums = [np.exp(deviations / np.float32(t)).sum(1, dtype=np.float64) for t in TEMPERATURES]
+    return np.exp(-np.log(sums).mean(1))
