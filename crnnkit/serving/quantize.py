@@ -164,7 +164,7 @@ def _write_int8(onnx_path: Path, calibration: _Calibration, output: Path) -> Non
                 calibration,
                 nodes_to_quantize=_nodes_before_lstm(onnx.load(prepared)),
                 op_types_to_quantize=list(QUANTIZED),
-                activation_type=QuantType.QUInt8,  # signed ones are slower and read worse
+                activation_type=QuantType.QUInt8,  # signed ones are slower than float32
                 per_channel=True,
                 reduce_range=True,
             )
