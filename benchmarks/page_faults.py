@@ -70,7 +70,7 @@ FROZEN = {
     "blurred": "bd6cdccf21f6",
     "photographed": "de15d720a015",
 }
-"""Fault → beginning of the SHA-256 over its pictures of receipts/pages_val.jsonl, made by OpenCV 5.0."""
+"""Fault → beginning of the SHA-256 over its pictures of receipts/pages_val.jsonl (OpenCV 5.0)."""
 
 
 def make(pages: Iterable[Page], fault: str, folder: Path) -> tuple[list[Page], str]:
