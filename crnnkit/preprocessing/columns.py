@@ -12,6 +12,8 @@ _GAP = 0.3
 """How far a character reaches up and down, or to the sides, in text heights, to meet the next."""
 _MIN_CHARACTERS = 3.5
 """A column is at least so many times as high as it is wide."""
+_MIN_RUN = 0.85
+"""Runs of ink in a column are at least so long on average, in its widths, gaps included."""
 _MIN_WIDTH = 0.85
 """A column is at least so wide, in text heights: single digits are narrower than they are high."""
 _PITCH = (0.7, 1.4)
@@ -117,8 +119,10 @@ def _is_column(boxes: np.ndarray, width: float) -> bool:
     inked = np.zeros(bottom - top, bool)
     for box in boxes:
         inked[box[1] - top : box[3] - top] = True
-    pitch = (bottom - top) / len(_cells(inked, width)) / width
-    return _PITCH[0] <= pitch <= _PITCH[1]
+    num_runs = np.count_nonzero(np.diff(inked.astype(np.int8), prepend=0) == 1)
+    squares = (bottom - top) / width
+    # Letters that lie on their side are much closer; parts of hanzi seldom come apart.
+    return squares >= _MIN_RUN * num_runs and squares <= _PITCH[1] * len(_cells(inked, width))
 
 
 def _cells(inked: np.ndarray, width: float) -> list[tuple[int, int]]:
