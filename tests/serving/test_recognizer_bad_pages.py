@@ -77,14 +77,3 @@ def test_characters_of_a_page_stand_in_their_lines(recognizer, page):
         for box in line.char_boxes:
             assert (box >= low).all()
             assert (box <= high).all()
-
-
-def test_a_line_wider_than_the_network_reads_is_not_squeezed(recognizer, make_line):
-    line = np.tile(make_line("0123456789AB "), 12)
-    assert line.shape[1] * 32 / line.shape[0] > 1.2 * recognizer.line_config.max_width
-    reading = recognizer.read_line(line)
-    width = recognizer.model_config.time_steps(line.shape[1] * 32 // line.shape[0])
-    assert reading.spans[-1][1] <= width + 8
-    assert reading.spans[-1][1] > recognizer.model_config.time_steps(
-        recognizer.line_config.max_width
-    )
