@@ -12,11 +12,12 @@ _GAP = 0.3
 """How far a character reaches up and down, or to the sides, in text heights, to meet the next."""
 _MIN_CHARACTERS = 3.5
 """A column is at least so many times as high as it is wide."""
+_MIN_RUN = 0.85
+"""Runs of ink in a column are at least so long on average, in its widths, gaps included."""
 _MIN_WIDTH = 0.85
 """A column is at least so wide, in text heights: single digits are narrower than they are high."""
 _PITCH = (0.7, 1.4)
-"""Distance of characters in a column, in widths of the column: digits below each other stand
-wider apart than they are wide, lying Latin letters closer."""
+"""Distance of characters in a column, in its widths; digits below each other stand wider apart."""
 
 
 def find_columns(boxes: np.ndarray, text_height: float, size_hw: tuple[int, ...]) -> np.ndarray:
@@ -33,19 +34,49 @@ def find_columns(boxes: np.ndarray, text_height: float, size_hw: tuple[int, ...]
     reach = max(1, round(_GAP * text_height))
     stacks = _touching(boxes, (0, reach), size_hw)
     rows = _touching(boxes, (reach, 0), size_hw)
-    row_widths = {row: np.ptp(boxes[rows == row][:, [0, 2]]) for row in np.unique(rows)}
+    bounds = {stack: _bounds(boxes[stacks == stack]) for stack in np.unique(stacks)}
+    row_widths = {row: np.ptp(_bounds(boxes[rows == row])[[0, 2]]) for row in np.unique(rows)}
+    narrow = {
+        stack: np.median([row_widths[row] for row in rows[stacks == stack]])
+        <= 1.6 * max(text_height, box[2] - box[0])
+        for stack, box in bounds.items()
+    }
     columns = np.zeros(len(boxes), int)
-    for stack in np.unique(stacks):
-        members = stacks == stack
-        width = float(np.ptp(boxes[members][:, [0, 2]]))
-        in_narrow_rows = np.median([row_widths[row] for row in rows[members]]) <= 1.6 * width
+    for stack, box in bounds.items():
+        width = box[2] - box[0]
+        is_new = not columns[stacks == stack].any() and narrow[stack]
         if (
-            in_narrow_rows
+            is_new
             and width >= _MIN_WIDTH * text_height
-            and _is_column(boxes[members], width)
+            and _is_column(boxes[stacks == stack], width)
         ):
-            columns[members] = columns.max() + 1
+            members = _extended(box, [s for s in bounds if narrow[s]], bounds)
+            columns[np.isin(stacks, members)] = columns.max() + 1
     return columns
+
+
+def _bounds(boxes: np.ndarray) -> np.ndarray:
+    """(4,) left, top, right, bottom of all boxes together."""
+    return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+
+
+def _extended(column: np.ndarray, stacks: list[int], bounds: dict[int, np.ndarray]) -> list[int]:
+    """The stacks above and below a column that go on with it, across a gap of one character."""
+    width = column[2] - column[0]
+    members: list[int] = []
+    while True:
+        more = [
+            stack
+            for stack in stacks
+            if stack not in members
+            and bounds[stack][0] >= column[0] - 0.2 * width
+            and bounds[stack][2] <= column[2] + 0.2 * width
+            and max(bounds[stack][1] - column[3], column[1] - bounds[stack][3]) <= width
+        ]
+        if not more:
+            return members
+        members += more
+        column = _bounds(np.array([column, *(bounds[stack] for stack in more)]))
 
 
 def as_row(column: np.ndarray) -> np.ndarray | None:
@@ -88,8 +119,10 @@ def _is_column(boxes: np.ndarray, width: float) -> bool:
     inked = np.zeros(bottom - top, bool)
     for box in boxes:
         inked[box[1] - top : box[3] - top] = True
-    pitch = (bottom - top) / len(_cells(inked, width)) / width
-    return _PITCH[0] <= pitch <= _PITCH[1]
+    num_runs = np.count_nonzero(np.diff(inked.astype(np.int8), prepend=0) == 1)
+    squares = (bottom - top) / width
+    # Letters that lie on their side are much closer; parts of hanzi seldom come apart.
+    return squares >= _MIN_RUN * num_runs and squares <= _PITCH[1] * len(_cells(inked, width))
 
 
 def _cells(inked: np.ndarray, width: float) -> list[tuple[int, int]]:

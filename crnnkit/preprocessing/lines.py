@@ -46,7 +46,7 @@ _MAX_UNSPLIT_HEIGHT = 32
 """Pictures up to this height in px hold no two readable rows: they are one line."""
 _MIN_ROW_SHARE = 0.4
 """Where the only row fills less of the picture's height, the picture is a page with one line."""
-_MAX_SEARCHED_SLOPE = 8
+_MAX_SEARCHED_SLOPE = 5
 """Degrees up to which sloping lines are found as they are."""
 
 
@@ -104,7 +104,9 @@ def find_lines(page: np.ndarray) -> list[np.ndarray]:
     if _is_one_line(lines, gray.shape[0]):
         height, width = gray.shape
         return [_quad(np.array([0, 0, width, height]), 0.0)]
-    angle = 0.0 if any(line.is_column for line in lines) else estimate_skew(gray)
+    strokes = sum(len(line.corners) for line in lines)
+    in_columns = sum(len(line.corners) for line in lines if line.is_column)
+    angle = estimate_skew(gray) if in_columns <= 0.5 * strokes else 0.0
     if abs(angle) <= _MAX_SEARCHED_SLOPE:
         return _ordered_quads(lines)
     turned, points_map = turn(gray, angle)
