@@ -157,6 +157,8 @@ def test_lines_are_labelled_with_the_keyboard_in_a_real_jupyterlab(lab, tmp_path
         expect(page.get_by_text("All done.")).to_be_visible()
         page.get_by_role("button", name="Undo").click()
         expect(field).to_have_value("GL-3")
+        shown = page.locator("img.jupyter-widgets").bounding_box()
+        assert shown["height"] == 64, "the picture at its own size, not stretched"
         page.screenshot(path=tmp_path / "labelling.png")
         browser.close()
     assert [line.text for line in read_index(tmp_path / "train.txt")] == ["GL-1", "GL-2"]
