@@ -24,6 +24,7 @@ NAMES = [
     "02_dataset",
     "03_vocab",
     "04_finetuning",
+    "04b_when_it_gets_worse",
     "05_evaluation",
     "06_serving",
 ]
@@ -179,7 +180,7 @@ def section_breaches(notebook: NotebookNode) -> list[str]:
     """A numbered title, the strip of all six, the fixed sections, an assert, two pictures."""
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     breaches = []
-    if not prose or not re.match(r"# 0[1-6] · \w", prose[0]):
+    if not prose or not re.match(r"# 0[1-6]b? · \w", prose[0]):
         breaches.append("does not begin with '# NN · Title'")
     if not prose or not re.search(r"01.*→.*06", prose[0]):
         breaches.append("no strip 01 → … → 06 in the first cell")
@@ -336,7 +337,7 @@ def test_a_faultless_notebook_passes():
 # ---------------------------------------------------------------- the notebooks themselves
 
 
-def test_the_six_notebooks_are_there():
+def test_the_six_notebooks_and_the_extra_one_are_there():
     assert [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))] == NAMES
 
 

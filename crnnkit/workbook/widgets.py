@@ -211,10 +211,8 @@ class LabellingAid:
 
     def __init__(self, state: Labelling) -> None:
         self.state = state
-        self.picture = ipywidgets.Image(
-            format="png",
-            layout={"max_width": "100%", "min_height": "48px", "object_fit": "contain"},
-        )
+        layout = {"max_width": "100%", "align_self": "flex-start"}  # else it fills the whole width
+        self.picture = ipywidgets.Image(format="png", layout=layout)
         self.reading = ipywidgets.HTML()
         self.text = ipywidgets.Text(
             placeholder="what is printed; Enter writes it down", layout={"width": "60%"}

@@ -86,6 +86,13 @@ def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
+def run_the_cell(page) -> None:
+    """Run the notebook's one cell; keys pressed before the kernel is ready would be lost."""
+    page.get_by_role("button", name="Python 3 (ipykernel) | Idle").wait_for()
+    page.locator(".jp-CodeCell .cm-content").click()
+    page.keyboard.press("Shift+Enter")
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("lab", [DEMO], indirect=True, ids=["demo"])
 def test_the_demo_reads_an_upload_in_a_real_jupyterlab(lab, tmp_path, make_line):
@@ -105,8 +112,7 @@ def test_the_demo_reads_an_upload_in_a_real_jupyterlab(lab, tmp_path, make_line)
         page.set_default_timeout(60_000)
         expect.set_options(timeout=60_000)
         page.goto(lab)
-        page.locator(".jp-CodeCell .cm-content").click()
-        page.keyboard.press("Shift+Enter")
+        run_the_cell(page)
         upload = page.get_by_role("button", name="Upload a picture")
         for name in ("页面.png", "notes.txt"):
             with page.expect_file_chooser() as dialog:
@@ -139,8 +145,7 @@ def test_lines_are_labelled_with_the_keyboard_in_a_real_jupyterlab(lab, tmp_path
         page.set_default_timeout(60_000)
         expect.set_options(timeout=60_000)
         page.goto(lab)
-        page.locator(".jp-CodeCell .cm-content").click()
-        page.keyboard.press("Shift+Enter")
+        run_the_cell(page)
         field = page.get_by_placeholder("what is printed; Enter writes it down")
         expect(field).to_have_value("GL-1")
         field.press("Enter")
@@ -152,6 +157,8 @@ def test_lines_are_labelled_with_the_keyboard_in_a_real_jupyterlab(lab, tmp_path
         expect(page.get_by_text("All done.")).to_be_visible()
         page.get_by_role("button", name="Undo").click()
         expect(field).to_have_value("GL-3")
+        shown = page.locator("img.jupyter-widgets").bounding_box()
+        assert shown["height"] == 64, "the picture at its own size, not stretched"
         page.screenshot(path=tmp_path / "labelling.png")
         browser.close()
     assert [line.text for line in read_index(tmp_path / "train.txt")] == ["GL-1", "GL-2"]
