@@ -73,10 +73,13 @@ def test_a_deleted_correction_is_gone_with_its_picture(store, page):
     assert not store.delete(first)
 
 
-@pytest.mark.parametrize("name", ["", "..", "../../etc/passwd", "20260101T000000-0123456\n", "*"])
+@pytest.mark.parametrize("name", ["../precious", "..", "", "20260101T000000-0123456\n", "*"])
 def test_names_are_never_paths(store, page, name):
+    precious = store.index.parent / "precious.png"
+    precious.write_bytes(b"not the store's")
     store.add(page, BOX, "A")
     assert not store.delete(name)
+    assert precious.exists()
     assert len(read_index(store.index)) == 1
 
 
