@@ -122,7 +122,7 @@ def _is_column(boxes: np.ndarray, width: float) -> bool:
     num_runs = np.count_nonzero(np.diff(inked.astype(np.int8), prepend=0) == 1)
     squares = (bottom - top) / width
     # Letters that lie on their side are much closer; parts of hanzi seldom come apart.
-    return squares >= _MIN_RUN * num_runs and squares <= _PITCH[1] * len(_cells(inked, width))
+    return bool(squares >= _MIN_RUN * num_runs and squares <= _PITCH[1] * len(_cells(inked, width)))
 
 
 def _cells(inked: np.ndarray, width: float) -> list[tuple[int, int]]:
