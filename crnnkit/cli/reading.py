@@ -29,37 +29,43 @@ OnlyLexicon = Annotated[
     Path | None, typer.Option("--lexicon", help="File of the texts that may occur, one a line.")
 ]
 OnlyChars = Annotated[str | None, typer.Option("--chars", help="The characters that may occur.")]
+PagesFile = Annotated[
+    Path | None, typer.Option(help="Labelled pages, .jsonl, to read in place of lines.")
+]
+CheckedVocab = Annotated[
+    Path | None, typer.Option(help="Checked against the model's own, if given.")
+]
+OtherModel = Annotated[
+    Path | None, typer.Option(help="Model to compare with, e.g. the base checkpoint.")
+]
+KeyFields = Annotated[
+    list[str] | None, typer.Option(help="name=pattern of what must be right; repeatable.")
+]
+TrainData = Annotated[
+    Path | None, typer.Option(help="Training index: report seen and unseen texts apart.")
+]
+Folds = Annotated[
+    list[str] | None,
+    typer.Option(help="Differences not to count, besides: O=0,I=1 or space+case; repeatable."),
+]
 
 
 def evaluate(
     model_path: ModelPath,
     test_data: Annotated[Path | None, typer.Option(help="Index file of the test lines.")] = None,
-    pages: Annotated[
-        Path | None, typer.Option(help="Labelled pages, .jsonl, to read in place of lines.")
-    ] = None,
-    vocab_path: Annotated[
-        Path | None, typer.Option(help="Checked against the model's own, if given.")
-    ] = None,
+    pages: PagesFile = None,
+    vocab_path: CheckedVocab = None,
     output_dir: Annotated[
         Path | None, typer.Option(help="Folder for report.json, .md and .html.")
     ] = None,
-    before: Annotated[
-        Path | None, typer.Option(help="Model to compare with, e.g. the base checkpoint.")
-    ] = None,
-    key_field: Annotated[
-        list[str] | None, typer.Option(help="name=pattern of what must be right; repeatable.")
-    ] = None,
+    before: OtherModel = None,
+    key_field: KeyFields = None,
     max_cer: Annotated[float, typer.Option(help="Go-live bar of the CER.")] = 0.05,
     pattern: OnlyPattern = None,
     lexicon: OnlyLexicon = None,
     chars: OnlyChars = None,
-    train_data: Annotated[
-        Path | None, typer.Option(help="Training index: report seen and unseen texts apart.")
-    ] = None,
-    fold: Annotated[
-        list[str] | None,
-        typer.Option(help="Differences not to count, besides: O=0,I=1 or space+case; repeatable."),
-    ] = None,
+    train_data: TrainData = None,
+    fold: Folds = None,
     suspects: Annotated[
         bool, typer.Option(help="List labels to check, of --train-data, too: suspects.tsv.")
     ] = False,

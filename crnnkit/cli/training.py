@@ -25,19 +25,19 @@ def train(
     pretrained_ckpt: Annotated[
         Path | None, typer.Option(help="Checkpoint to start from; default: random weights.")
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the data, at most.")] = 60,
+    epochs: Annotated[int, typer.Option(help="Passes over the data, at most.")] = 100,
     minutes: Annotated[float, typer.Option(help="Wall-clock budget of training.")] = 10.0,
     batch_size: Annotated[int, typer.Option(help="Lines per step.")] = 16,
     lr: Annotated[
         float | None,
-        typer.Option(help="Peak learning rate; default: 2e-3, from a base 3e-4."),
+        typer.Option(help="Peak learning rate; default: 2e-3, from a base 4e-4."),
     ] = None,
     patience: Annotated[int, typer.Option(help="Epochs without gain that end it; 0: never.")] = 0,
     general_data: Annotated[
         Path | None, typer.Option(help="Folder of general lines, so that nothing is forgotten.")
     ] = None,
     general_share: Annotated[float, typer.Option(help="Their share of an epoch.")] = 0.25,
-    max_forgetting: Annotated[float, typer.Option(help="General CER may rise by so much.")] = 0.01,
+    max_forgetting: Annotated[float, typer.Option(help="General CER may rise by so much.")] = 0.035,
     distill: Annotated[float, typer.Option(help="Weight of staying near the base.")] = 0.0,
     blend_base: Annotated[float, typer.Option(help="Share of the base's weights kept.")] = 0.0,
     frozen_share: Annotated[float, typer.Option(help="Run's share with frozen convs.")] = 0.0,

@@ -183,5 +183,9 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 def _sha256(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path}: no such model. Export one with 06_serving or crnnkit export."
+        ) from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}. Check path and rights.") from None

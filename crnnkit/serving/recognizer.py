@@ -218,7 +218,7 @@ class Recognizer:
 
 
 def _without_squeezing(config: LineConfig) -> LineConfig:
-    """The same for lines of any width; networks that know one width alone keep it."""
-    if config.min_width == config.max_width:
+    """The same for lines of any width; imported networks are squeezed as they were in training."""
+    if config.convention != "crnnkit":
         return config
     return replace(config, max_width=MAX_CHUNKS * config.max_width)

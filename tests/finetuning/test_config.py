@@ -29,7 +29,7 @@ def test_all_values_of_pretraining_out_of_range_are_named_at_once():
     [
         ({}, 2e-3, 1.0),
         # what can read already learns gently
-        ({"pretrained_ckpt": Path("base.safetensors")}, 3e-4, 0.7),
+        ({"pretrained_ckpt": Path("base.safetensors")}, 4e-4, 0.7),
         # zero is a wish, too
         ({"pretrained_ckpt": Path("base.safetensors"), "lr": 0.0, "varied_share": 0.0}, 0.0, 0.0),
     ],
