@@ -67,7 +67,7 @@ class BatchedNetwork:
 
     While one batch runs, calls pile up; the first to wake takes all of its own width along, so
     no time is spent waiting for company. Only equal widths share, as everywhere. If a batch
-    fails, its caller gets the error, and each of the others tries again on its own account.
+    fails, each of its calls tries again on its own account, and gets its own error.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class BatchedNetwork:
             self._is_running = True
             batch = self._take_along(call)
         try:
-            return self._run(batch)
+            return self._run_or_alone(batch)
         finally:
             with self._changed:
                 self._is_running = False
@@ -111,6 +111,15 @@ class BatchedNetwork:
                 lines += len(call.images)
         self._waiting = [call for call in self._waiting if call not in batch]
         return batch
+
+    def _run_or_alone(self, batch: list[_Call]) -> NDArray[np.float32]:
+        """The first call's logits; if the batch fails, nobody knows yet whose fault it was."""
+        try:
+            return self._run(batch)
+        except Exception:
+            if len(batch) == 1:
+                raise
+            return self._run(batch[:1])
 
     def _run(self, batch: list[_Call]) -> NDArray[np.float32]:
         """Answer every call of the batch; return the first one's logits."""
