@@ -37,7 +37,9 @@ def train(
         Path | None, typer.Option(help="Folder of general lines, so that nothing is forgotten.")
     ] = None,
     general_share: Annotated[float, typer.Option(help="Their share of an epoch.")] = 0.25,
-    max_forgetting: Annotated[float, typer.Option(help="General CER may rise by so much.")] = 0.035,
+    max_forgetting: Annotated[
+        float | None, typer.Option(help="No epoch is best whose general CER rose by more.")
+    ] = None,
     distill: Annotated[float, typer.Option(help="Weight of staying near the base.")] = 0.0,
     blend_base: Annotated[float, typer.Option(help="Share of the base's weights kept.")] = 0.0,
     frozen_share: Annotated[float, typer.Option(help="Run's share with frozen convs.")] = 0.0,

@@ -63,10 +63,9 @@ class TrainConfig:
     whose val.txt measures it after each epoch. None: neither."""
     general_share: float = 0.25
     """General lines among the lines of an epoch."""
-    max_forgetting: float = 0.035
+    max_forgetting: float | None = None
     """An epoch whose general CER lies higher than this above the start's is not the best while
-    another one keeps it; where none does, the run says so. The lines of `data/general` are hard:
-    3.5 points there are about one on clean print (benchmarks/LOG.md)."""
+    another one keeps it. None: the domain alone chooses, and the run says what was forgotten."""
     distill: float = 0.0
     """Weight of the divergence from the pretrained network's output on general lines."""
     blend_base: float = 0.0

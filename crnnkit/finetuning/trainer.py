@@ -21,7 +21,6 @@ from crnnkit.finetuning.history import (
     EpochResult,
     best_epoch,
     epochs_without_gain,
-    remembers,
     write_history,
 )
 from crnnkit.finetuning.material import Material, epoch_lines, load_material
@@ -100,7 +99,7 @@ def train(
         vocab_change=vocab_change,
         general_cer_before=run.general_cer_before,
         num_turned=run.material.num_turned,
-        remembers=remembers(run.best, run.general_limit),
+        max_forgetting=config.max_forgetting,
     )
 
 
@@ -167,8 +166,8 @@ class _Run:
     @property
     def general_limit(self) -> float | None:
         """Highest general CER that still counts as remembering."""
-        before = self.general_cer_before
-        return None if before is None else before + self.config.max_forgetting
+        before, allowed = self.general_cer_before, self.config.max_forgetting
+        return None if before is None or allowed is None else before + allowed
 
     @property
     def best(self) -> EpochResult:
