@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,12 +114,10 @@ class BatchedNetwork:
 
     def _run_or_alone(self, batch: list[_Call]) -> NDArray[np.float32]:
         """The first call's logits; if the batch fails, nobody knows yet whose fault it was."""
-        try:
-            return self._run(batch)
-        except Exception:
-            if len(batch) == 1:
-                raise
-            return self._run(batch[:1])
+        if len(batch) > 1:
+            with suppress(Exception):
+                return self._run(batch)
+        return self._run(batch[:1])
 
     def _run(self, batch: list[_Call]) -> NDArray[np.float32]:
         """Answer every call of the batch; return the first one's logits."""
