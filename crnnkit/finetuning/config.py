@@ -77,9 +77,8 @@ class TrainConfig:
     """Of weights, order and augmentation."""
     num_threads: int = 0
     """Threads of torch; 0 = one or all cores, whichever is faster at the start."""
-    varied_share: float | None = None
-    """Share of the training pictures that are varied (dataset.augment); general lines never are.
-    None: all from random weights, 0.7 from a checkpoint, which has seen variation before."""
+    varied_share: float = 1.0
+    """Share of the training pictures that are varied (dataset.augment); general lines never are."""
     drawn_classes: int = 1000
     """Of a vocabulary more than twice as large, a step looks at the characters of the training
     texts, those of its batch, and so many others. 0 = always at all."""
@@ -112,7 +111,7 @@ class TrainConfig:
                 "nothing_share",
             ),
         )
-        if self.varied_share is not None and not 0 <= self.varied_share <= 1:
+        if not 0 <= self.varied_share <= 1:
             faults.append(f"varied_share is {self.varied_share}, must be ≥ 0, ≤ 1")
         faults += _choice_faults("precision", self.precision, PRECISIONS)
         faults += _choice_faults("turn", self.turn, TURNS)
@@ -124,13 +123,6 @@ class TrainConfig:
     def peak_lr(self) -> float:
         """`lr`, or what suits the start."""
         return self.lr if self.lr is not None else 4e-4 if self.pretrained_ckpt else 2e-3
-
-    @property
-    def share_varied(self) -> float:
-        """`varied_share`, or what suits the start."""
-        if self.varied_share is not None:
-            return self.varied_share
-        return 0.7 if self.pretrained_ckpt else 1.0
 
     def _faults_of_what_is_missing(self) -> list[str]:
         faults = []

@@ -17,6 +17,7 @@ from crnnkit.model.config import CheckpointInfo, min_time_steps
 
 TURN_SHARE = 0.01
 """Where more of the training lines than this are upside down, so will be others."""
+CONTRADICTED_SHARE = 0.02
 TURN_MARGIN = 3.0
 """A line counts as upside down where turning it lowers its loss by more than this, in nats: it is
 then twenty times as likely."""
@@ -33,6 +34,9 @@ class Material:
     val_turned: tuple[LoadedLine, ...]
     general_train: tuple[LoadedLine, ...] = ()
     general_val: tuple[LoadedLine, ...] = ()
+    contradicted: str = ""
+    """Characters that the labels never write where the start reads them: no general line that is
+    trained along holds them."""
 
     @property
     def num_turned(self) -> int:
@@ -43,6 +47,11 @@ class Material:
     def has_turned(self) -> bool:
         """Whether lines upside down belong to this domain."""
         return self.num_turned > TURN_SHARE * len(self.train)
+
+    def without(self, contradicted: str) -> "Material":
+        """The same without the general training lines that hold any of these characters."""
+        kept = [item for item in self.general_train if not set(contradicted) & set(item.line.text)]
+        return replace(self, general_train=tuple(kept), contradicted=contradicted)
 
     def turned_upright(self, upright: Pass, turned: Pass) -> "Material":
         """Every training line the way up in which it reads better.
@@ -74,6 +83,18 @@ class Material:
         ]
         train, train_turned = zip(*pairs, strict=True)
         return replace(self, train=train, train_turned=train_turned)
+
+
+def contradicted(labels: Sequence[str], readings: Sequence[str]) -> str:
+    """Characters read on more than `CONTRADICTED_SHARE` of the lines, but in no label.
+
+    Labels in capitals whatever is printed, or without the dot of a plate: general lines would
+    teach the contrary at every step.
+    """
+    counts = Counter(c for reading in readings for c in set(reading))
+    written = frozenset().union(*labels)
+    least = CONTRADICTED_SHARE * len(labels)
+    return "".join(sorted(c for c, n in counts.items() if n > least and c not in written))
 
 
 def load_material(

@@ -23,7 +23,7 @@ from crnnkit.finetuning.history import (
     epochs_without_gain,
     write_history,
 )
-from crnnkit.finetuning.material import Material, epoch_lines, load_material
+from crnnkit.finetuning.material import Material, contradicted, epoch_lines, load_material
 from crnnkit.finetuning.optimizer import (
     frozen_copy,
     lr_share,
@@ -50,7 +50,7 @@ from crnnkit.model.decode import collapse
 TURN_EPOCHS = (3, 8)
 """Epochs after which the training lines are turned upright by what the network has learnt; a
 pretrained one can tell before the first."""
-TURN_BELOW = 0.8
+TURN_BELOW = 0.9
 """Confidence under which such a checkpoint reads a line both ways."""
 
 
@@ -99,6 +99,7 @@ def train(
         vocab_change=vocab_change,
         general_cer_before=run.general_cer_before,
         num_turned=run.material.num_turned,
+        contradicted=run.material.contradicted,
         max_forgetting=config.max_forgetting,
     )
 
@@ -144,6 +145,8 @@ class _Run:
         if self.material.general_val and config.pretrained_ckpt:
             self.general_cer_before = self._read(self.model, self.material.general_val).score.cer
         if config.pretrained_ckpt:
+            read = self._read(self.model, self.material.train)
+            self.material = self.material.without(contradicted(read.references, read.hypotheses))
             self._turn_lines()
 
     @property
@@ -182,7 +185,7 @@ class _Run:
         self.model.train()
         lines = epoch_lines(config, self.material, (config.seed, epoch))
         rng = np.random.default_rng((config.seed, epoch, 1))
-        for batch in batches(lines, config.batch_size, (config.seed, epoch), config.share_varied):
+        for batch in batches(lines, config.batch_size, (config.seed, epoch), config.varied_share):
             losses, best_ids = self._step(batch, rng)
             sums.add(batch, losses, [collapse(ids) for ids in best_ids.tolist()])
             self.epoch_done = sums.num_lines / len(lines)
@@ -351,6 +354,7 @@ class _Run:
             "general_cer_before": self.general_cer_before,
             "turned": [item.turned for item in self.material.train],
             "turn_below": self.info.line.turn_below,
+            "contradicted": self.material.contradicted,
         }
         return RunState(tensors | pack_optimizer(self.optimizer), tuple(self.history), facts)
 
@@ -362,7 +366,7 @@ class _Run:
             model.load_state_dict(_part(state.tensors, prefix))
         unpack_optimizer(self.optimizer, state.tensors)
         self.general_cer_before = facts["general_cer_before"]
-        self.material = self.material.with_turned(facts["turned"])
+        self.material = self.material.with_turned(facts["turned"]).without(facts["contradicted"])
         self.info = replace(self.info, line=replace(self.info.line, turn_below=facts["turn_below"]))
         self.dtype = getattr(torch, facts["precision"])
         torch.set_num_threads(facts["num_threads"])

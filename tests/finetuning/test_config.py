@@ -25,15 +25,14 @@ def test_all_values_of_pretraining_out_of_range_are_named_at_once():
 
 
 @pytest.mark.parametrize(
-    ("given", "lr", "varied"),
+    ("given", "lr"),
     [
-        ({}, 2e-3, 1.0),
+        ({}, 2e-3),
         # what can read already learns gently
-        ({"pretrained_ckpt": Path("base.safetensors")}, 4e-4, 0.7),
+        ({"pretrained_ckpt": Path("base.safetensors")}, 4e-4),
         # zero is a wish, too
-        ({"pretrained_ckpt": Path("base.safetensors"), "lr": 0.0, "varied_share": 0.0}, 0.0, 0.0),
+        ({"pretrained_ckpt": Path("base.safetensors"), "lr": 0.0}, 0.0),
     ],
 )
-def test_what_is_not_given_suits_the_start(given, lr, varied):
-    config = TrainConfig(*FILES, **given)
-    assert (config.peak_lr, config.share_varied) == (lr, varied)
+def test_a_rate_that_is_not_given_suits_the_start(given, lr):
+    assert TrainConfig(*FILES, **given).peak_lr == lr

@@ -6,7 +6,13 @@ import pytest
 from crnnkit.dataset.index import Line
 from crnnkit.dataset.lines import LoadedLine
 from crnnkit.finetuning.config import TrainConfig
-from crnnkit.finetuning.material import TURN_MARGIN, Material, epoch_lines, repeat_rare
+from crnnkit.finetuning.material import (
+    TURN_MARGIN,
+    Material,
+    contradicted,
+    epoch_lines,
+    repeat_rare,
+)
 from crnnkit.finetuning.reading import Pass
 from crnnkit.preprocessing.tensors import LineConfig
 from crnnkit.vocab import Vocab
@@ -101,3 +107,19 @@ def test_lines_upside_down_are_shown_as_nothing_where_the_domain_has_them():
     assert len(drawn) == 2
     assert names(drawn) == ""
     assert len(epoch_lines(config, material(turned=False), (1, 1))) == 3
+
+
+def test_characters_that_are_read_but_never_written_are_found():
+    labels = ["TOTAL", "TAX 5", "PAID", *["X"] * 97]
+    readings = ["Total", "Tax 5", "paid", *["X"] * 97]
+    # a stands on three of a hundred lines; the others on two at most, which may be mistakes
+    assert contradicted(labels, readings) == "a"
+    assert contradicted([*labels, "a"], [*readings, "a"]) == ""
+
+
+def test_general_lines_that_contradict_the_labels_are_left_out():
+    general = tuple(loaded(text, 1) for text in ("Total", "SUM", "tax"))
+    material = Material((loaded("TAX", 1),), (), (), (), general, general).without("ax")
+    assert names(material.general_train) == "SUM"
+    assert material.contradicted == "ax"
+    assert names(material.general_val) == "TotalSUMtax"  # what is forgotten is still measured

@@ -8,9 +8,9 @@ from crnnkit.finetuning.result import TrainResult
 PATHS = (Path("best.safetensors"), Path("last.safetensors"))
 
 
-def result(general_cer, max_forgetting=None, num_turned=0):
+def result(general_cer, max_forgetting=None, num_turned=0, contradicted=""):
     best = EpochResult(1, 1.5, 0.5, 1.0, 0.1, 0.1, 1e-3, 250.0, 12.5, general_cer)
-    return TrainResult(*PATHS, best, (best,), None, 0.05, num_turned, max_forgetting)
+    return TrainResult(*PATHS, best, (best,), None, 0.05, num_turned, contradicted, max_forgetting)
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,7 @@ def test_a_run_says_what_was_forgotten(general_cer, max_forgetting, advice):
 
 def test_a_run_says_how_many_lines_it_turned():
     assert "7 training lines are upside down" in result(0.05, num_turned=7).remarks()[0]
+
+
+def test_a_run_names_what_the_labels_never_write():
+    assert "the labels never write ·, which is read" in result(0.05, contradicted="·").remarks()[0]
