@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crnnkit.dataset.index import Line
-from crnnkit.model.decode import greedy_decode
+from crnnkit.model.decode import at_temperature, greedy_decode
 from crnnkit.model.likelihood import text_log_prob
 from crnnkit.preprocessing.images import read_image
 from crnnkit.preprocessing.tensors import half_turn, line_to_array
@@ -23,6 +23,8 @@ class Suspect:
     image: Path
     label: str
     reading: str
+    confidence: float
+    """Of the reading, 0 to 1, as the recogniser gives it."""
     label_loss: float
     """-log probability of the label, nats per character: the loss of training. Infinite where the
     vocabulary or the line's time steps cannot write it."""
@@ -69,12 +71,14 @@ def _judge(recognizer: Recognizer, line: Line) -> Suspect:
     candidates = [recognizer.logits(line_to_array(i, config)[np.newaxis])[0] for i in ways_up]
     readings = [greedy_decode(logits) for logits in candidates]
     surest = max(range(len(readings)), key=lambda way: readings[way].uprightness)
-    read_ids = readings[surest].ids
+    honest = at_temperature(readings[surest], candidates[surest], recognizer.temperature)
+    read_ids = honest.ids
     label_ids = None if vocab.missing(line.text) else vocab.encode(line.text)
     return Suspect(
         image=line.image,
         label=line.text,
         reading=vocab.decode(read_ids),
+        confidence=honest.confidence,
         # a label is given the benefit of either way up
         label_loss=min(_loss(logits, label_ids) for logits in candidates) if label_ids else inf,
         reading_loss=_loss(candidates[surest], read_ids) if read_ids else inf,

@@ -14,6 +14,7 @@ from rapidfuzz.distance import Levenshtein
 from crnnkit.dataset.faults import count_of
 from crnnkit.dataset.index import Line, read_index, write_index
 from crnnkit.errors import DatasetError, ImageError
+from crnnkit.evaluation.suspects import Suspect
 from crnnkit.preprocessing.images import WRITE_FORMATS, ImageSource, read_image
 from crnnkit.serving.readings import LineReading
 from crnnkit.vocab import normalize_text
@@ -24,26 +25,6 @@ class LineReader(Protocol):
 
     def read_line(self, source: ImageSource) -> LineReading:
         """What one line picture says."""
-
-
-class JudgedLine(Protocol):
-    """What doubts need of an evaluated line; `evaluation.report.LineResult` has it."""
-
-    @property
-    def image(self) -> Path:
-        """Absolute path of the picture."""
-
-    @property
-    def reference(self) -> str:
-        """The label."""
-
-    @property
-    def hypothesis(self) -> str:
-        """What was read."""
-
-    @property
-    def confidence(self) -> float:
-        """Of the reading, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +66,9 @@ def unlabelled(folder: Path, index: Path, reader: LineReader | None) -> list[Tas
     return sorted(tasks, key=lambda task: task.confidence)
 
 
-def doubtful(lines: Iterable[JudgedLine]) -> list[Task]:
-    """Lines read otherwise than labelled, in the order given, such as `report.surest_errors`."""
-    return [
-        Task(line.image, line.reference, line.confidence, line.hypothesis)
-        for line in lines
-        if line.reference != line.hypothesis
-    ]
+def doubtful(suspects: Iterable[Suspect]) -> list[Task]:
+    """The labels of suspects, each to be kept with Enter or corrected, in the order given."""
+    return [Task(s.image, s.label, s.confidence, s.reading) for s in suspects]
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def test_the_json_holds_what_confidences_are_worth(evaluate_texts, tmp_path):
 
 
 def suspect_of(report, loss):
-    return Suspect(report.lines[1].image, "A10", "A1 ", loss, 0.1)
+    return Suspect(report.lines[1].image, "A10", "A1 ", 0.9, loss, 0.1)
 
 
 def test_labels_to_check_are_in_every_file_with_their_picture(reports, tmp_path):

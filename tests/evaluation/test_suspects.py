@@ -63,6 +63,14 @@ def test_losses_are_those_of_label_and_reading_per_character(reader, labelled):
     assert suspect.doubt == pytest.approx(0.60 - 0.39, abs=1e-5)
 
 
+def test_the_reading_is_as_sure_as_the_recogniser_says(reader, labelled):
+    reader.temperature = 2.0
+    (line,) = labelled((2, "B"))
+    (suspect,) = rank_suspects(reader, [line])
+    assert suspect.confidence == pytest.approx(reader.read_line(line.image).confidence)
+    assert suspect.confidence < 0.60  # at temperature 1
+
+
 def test_a_loss_is_shared_by_the_characters_of_its_text(labelled):
     # two steps that say A and B, with 0.9 each
     steps = np.log(np.array([[0.05, 0.9, 0.05], [0.05, 0.05, 0.9]], np.float32))

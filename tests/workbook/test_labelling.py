@@ -1,6 +1,5 @@
 """Labelling: which line comes first, what is on disk after each key, and how far back undo goes."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from crnnkit.dataset.index import Line, read_index, write_index
 from crnnkit.errors import DatasetError
+from crnnkit.evaluation.suspects import Suspect
 from crnnkit.preprocessing.images import write_image
 from crnnkit.serving.readings import LineReading
 from crnnkit.workbook.labelling import Labelling, Task, doubtful, unlabelled
@@ -172,28 +172,19 @@ def test_the_message_tells_how_far_and_how_fast(labelling):
 # ---------------------------------------------------------------- labels in doubt
 
 
-@dataclass(frozen=True)
-class Judged:
-    image: Path
-    reference: str
-    hypothesis: str
-    confidence: float
-
-
 @pytest.fixture
 def doubts(folder, index) -> Labelling:
     images = [(folder / "deep" / f"{width}.png").resolve() for width in READINGS]
     lines = [Line(image, f"OLD-{i}", i) for i, image in enumerate(images, start=1)]
     write_index(index, lines)
     write_index(index.with_name("copy.txt"), lines[:1])
-    judged = [Judged(line.image, line.text, f"NEW-{line.line_number}", 0.99) for line in lines]
-    judged[1] = Judged(images[1], "OLD-2", "OLD-2", 0.99)  # read as labelled
-    return Labelling(doubtful(judged), [index, index.with_name("copy.txt")])
+    suspects = [Suspect(s.image, s.text, f"NEW-{s.line_number}", 0.99, 2.0, 0.1) for s in lines]
+    return Labelling(doubtful([suspects[0], suspects[2]]), [index, index.with_name("copy.txt")])
 
 
 def test_a_label_in_doubt_suggests_itself_and_shows_the_reading(doubts):
-    assert [(t.suggestion, t.reading) for t in doubts.tasks] == [
-        ("OLD-1", "NEW-1"), ("OLD-3", "NEW-3"),
+    assert [(t.suggestion, t.reading, t.confidence) for t in doubts.tasks] == [
+        ("OLD-1", "NEW-1", 0.99), ("OLD-3", "NEW-3", 0.99),
     ]  # fmt: skip
 
 
