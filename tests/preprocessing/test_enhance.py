@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -5,17 +7,26 @@ import pytest
 from crnnkit.errors import ConfigError
 from crnnkit.preprocessing.enhance import (
     STEPS,
+    auto,
+    choose_steps,
+    deblur,
     denoise,
     deskew,
     enhance,
+    estimate_blur,
     estimate_noise,
     estimate_skew,
+    find_sheet,
     flatten_light,
+    flatten_sheet,
     is_light_on_dark,
     sharpen,
     stretch_contrast,
     to_gray,
 )
+from crnnkit.preprocessing.images import read_image
+
+DEMO_PAGES = sorted((Path(__file__).parents[2] / "data" / "demo" / "pages").iterdir())
 
 
 @pytest.fixture
@@ -44,6 +55,28 @@ def turned(image: np.ndarray, angle: float) -> np.ndarray:
 def noisy(image: np.ndarray, sigma: float) -> np.ndarray:
     noise = np.random.default_rng(0).normal(0, sigma, image.shape)
     return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+
+
+def darkened(image: np.ndarray) -> np.ndarray:
+    """Light falls off to a quarter from the left to the right."""
+    light = np.linspace(1, 0.25, image.shape[1])
+    return (image * (light if image.ndim == 2 else light[:, None])).astype(np.uint8)
+
+
+def blurred(image: np.ndarray, sigma: float = 1.5) -> np.ndarray:
+    return cv2.GaussianBlur(image, (0, 0), sigma)
+
+
+SHEET = np.array([[134, 21], [558, 14], [645, 335], [34, 342]], np.float32)
+"""Corners of the photographed page, px."""
+
+
+def photographed(image: np.ndarray, table: int = 40, corners: np.ndarray = SHEET) -> np.ndarray:
+    """A page on a table, seen from below and a little from the left: (353, 673)."""
+    height, width = image.shape[:2]
+    page_corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    view = cv2.getPerspectiveTransform(page_corners, corners)
+    return cv2.warpPerspective(image, view, (673, 353), borderValue=(table,) * 3)
 
 
 def mean_difference(a: np.ndarray, b: np.ndarray) -> float:
@@ -206,3 +239,132 @@ def test_enhance_names_every_unknown_step_and_its_neighbour(line):
     )
     with pytest.raises(ConfigError, match=expected):
         enhance(line, ["strech_contrast", "sharpen", "xyz"])
+
+
+# ---------------------------------------------------------------- focus
+
+
+def test_estimate_blur_grows_with_the_blur_whatever_the_contrast(page):
+    estimates = [estimate_blur(blurred(page, sigma)) for sigma in (0.1, 1, 1.5, 2, 3)]
+    assert estimates == sorted(estimates)
+    assert estimates[0] < 1 < estimates[2] < 1.5 < estimates[3] < 2 < estimates[4]
+    faded = (blurred(page, 2) * 0.4 + 90).astype(np.uint8)
+    assert estimate_blur(faded) == pytest.approx(estimates[3], rel=0.05)
+    assert estimate_blur(np.full((40, 90), 200, np.uint8)) == 0
+
+
+@pytest.mark.parametrize(
+    ("sigma", "left"),  # how much of the difference to the sharp page is left
+    [(1.4, 0.65), (1.5, 0.65), (2.0, 0.8), (2.5, 0.9)],
+)
+def test_deblur_brings_a_page_nearer_to_the_sharp_one(sigma, left, page):
+    soft = blurred(page, sigma)
+    assert mean_difference(deblur(soft), page) < left * mean_difference(soft, page)
+
+
+def test_deblur_leaves_sharp_pictures_to_the_pixel(line, page):
+    for sharp in (line, page, 255 - page, blurred(page, 0.7)):
+        np.testing.assert_array_equal(deblur(sharp), sharp)
+
+
+def test_deblur_treats_light_text_and_every_colour_alike(page):
+    soft = blurred(page)
+    negative = 255 - deblur(255 - soft)
+    assert np.abs(negative.astype(int) - deblur(soft)).max() <= 1
+    coloured = deblur(np.dstack([soft] * 3))
+    np.testing.assert_array_equal(coloured, np.dstack([deblur(soft)] * 3))
+
+
+# ---------------------------------------------------------------- a sheet on a table
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_find_sheet_gives_its_corners_clockwise_from_the_top_left(channels, page):
+    image = photographed(page if channels == 1 else np.dstack([page] * 3))
+    np.testing.assert_allclose(find_sheet(image), SHEET, atol=5)
+
+
+def test_flatten_sheet_looks_at_the_page_from_straight_above(page):
+    photo = photographed(page)
+    flat = flatten_sheet(photo)
+    assert photo[:, :30].max() < 50 < flat[:, :30].min(), "no table is left"
+
+    def coarse(image: np.ndarray) -> np.ndarray:
+        return cv2.resize(image, (70, 40), interpolation=cv2.INTER_AREA)
+
+    assert mean_difference(coarse(flat), coarse(page)) < 6
+    assert mean_difference(coarse(photo), coarse(page)) > 60
+
+
+LARGER = SHEET + [[-140, -30], [120, -30], [40, 30], [-60, 30]]
+
+
+@pytest.mark.parametrize(
+    ("table", "corners"),
+    [
+        (220, SHEET),  # a light table, or a panel of a page: too little between the two
+        (40, SHEET * 0.5 + [150, 80]),  # too small a share of the picture: a label, a panel
+        (40, LARGER),  # reaches beyond the picture on all sides
+        (40, SHEET[[0, 0, 2, 3]] - [0, 9]),  # a triangle
+    ],
+)
+def test_what_is_no_sheet_is_not_cut_out(table, corners, page):
+    picture = photographed(page, table, np.asarray(corners, np.float32))
+    assert find_sheet(picture) is None
+    np.testing.assert_array_equal(flatten_sheet(picture), picture)
+
+
+# ---------------------------------------------------------------- what a picture needs
+
+FAULTS = {
+    "clean": (lambda page: page, ()),
+    "light on dark": (lambda page: 255 - page, ()),
+    "dim all over": (lambda page: page // 2, ()),  # even light: the network's input sees to it
+    "low contrast": (lambda page: page // 4 + 100, ()),
+    "a little soft": (lambda page: blurred(page, 0.7), ()),
+    "slanting": (lambda page: turned(page, 7), ("deskew",)),
+    "slanting light text": (lambda page: 255 - turned(page, -4), ("deskew",)),
+    "on its side": (lambda page: np.rot90(page).copy(), ("deskew",)),
+    "darkened": (darkened, ("flatten_light",)),
+    "blurred": (blurred, ("deblur",)),
+    "photographed": (photographed, ("flatten_sheet",)),
+    "all of them": (  # the sheet first: its table is neither shadow nor slope
+        lambda page: photographed(darkened(blurred(page))),
+        ("flatten_sheet", "flatten_light", "deblur"),
+    ),
+    "slanting in a shadow": (lambda page: darkened(turned(page, 7)), ("deskew", "flatten_light")),
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("fault", "expected"), FAULTS.values(), ids=FAULTS)
+def test_a_picture_gets_the_steps_that_its_fault_needs_and_no_other(
+    fault, expected, channels, page
+):
+    picture = fault(page if channels == 1 else np.dstack([page] * 3))
+    assert choose_steps(picture) == expected
+
+
+@pytest.mark.parametrize("path", DEMO_PAGES, ids=lambda path: path.stem)
+def test_a_good_page_of_the_demo_set_stays_to_the_pixel_and_its_faults_are_seen(path):
+    page = read_image(path)
+    np.testing.assert_array_equal(auto(page), page)
+    assert choose_steps(darkened(page)) == ("flatten_light",)
+    assert choose_steps(blurred(page)) == ("deblur",)
+
+
+@pytest.mark.parametrize(("fault", "expected"), FAULTS.values(), ids=FAULTS)
+def test_after_auto_there_is_nothing_left_to_mend(fault, expected, page):
+    picture = fault(page)
+    mended = auto(picture)
+    assert choose_steps(mended) == ()
+    assert np.array_equal(mended, picture) == (expected == ())
+
+
+@pytest.mark.parametrize(
+    ("fault", "left"),  # how much of the difference to the good page is left
+    [(darkened, 0.15), (blurred, 0.65)],
+)
+def test_auto_brings_a_page_back(fault, left, page):
+    spoiled = fault(page)
+    assert mean_difference(auto(spoiled), page) < left * mean_difference(spoiled, page)
