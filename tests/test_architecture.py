@@ -34,7 +34,7 @@ RANK = {name: i for i, shelf in enumerate(SHELVES) for name in shelf}
 CONFINED = {
     "torch": r"model/(crnn|ctc|checkpoint|foreign)|dataset/lines|finetuning/\w+|serving/export",
     "matplotlib": r"plots/\w+",
-    "ipywidgets": r"workbook/widgets",
+    "ipywidgets": r"workbook/(sliders|widgets)",
     "papermill": r"workbook/(parameters|pipeline)",
 }
 """The modules that may import a heavy library at their top."""
