@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -123,7 +124,9 @@ def start(model_path: str | Path, config: ServerConfig | None = None) -> Running
         running.gate.drain(DRAIN_SECONDS)
         running.model.close()
         # In the loop's own thread: from another one it would be left waiting for closed sockets.
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets, ignore_all=True))
+        # An answer may have woken the loop meanwhile: it closes, and the trigger is gone.
+        with suppress(OSError):
+            server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets, ignore_all=True))
         thread.join()
         server.task_dispatcher.shutdown()
 
@@ -169,6 +172,8 @@ def _drain_on_sigterm(gate: Gate) -> None:
         threading.Thread(target=drain, daemon=True).start()
 
     signal.signal(signal.SIGTERM, begin)
+    # A shell starts background jobs with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _admit() -> None:

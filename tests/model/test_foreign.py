@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
-from crnnkit import cli
+from crnnkit.cli import app as cli
 from crnnkit.dataset.index import Line, write_index
 from crnnkit.errors import CheckpointError, ConfigError, VocabError
 from crnnkit.model import foreign

@@ -332,8 +332,10 @@ def test_a_taken_port_is_told_with_a_remedy(onnx_path):
 
 
 SERVE_SLOWLY = """
-import sys, time
+import signal, sys, time
 from crnnkit.serving import models, server
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts what ends in &
 
 class SlowReader:
     name = "slow.onnx"
