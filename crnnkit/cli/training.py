@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tqdm import tqdm
 
+from crnnkit.cli.reading import NumThreads
+
 if TYPE_CHECKING:
     from crnnkit.finetuning.config import TrainConfig
 
-NumThreads = Annotated[int, typer.Option(help="Threads; 0 = every core.", min=0)]
 _TRAINING_BAR = "{l_bar}{bar}| {elapsed} < {remaining}"
 
 

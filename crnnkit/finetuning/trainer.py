@@ -145,9 +145,10 @@ class _Run:
         if self.material.general_val and config.pretrained_ckpt:
             self.general_cer_before = self._read(self.model, self.material.general_val).score.cer
         if config.pretrained_ckpt:
-            read = self._read(self.model, self.material.train)
+            network = self._kept_network()
+            read = self._read(network, self.material.train)
             self.material = self.material.without(contradicted(read.references, read.hypotheses))
-            self._turn_lines()
+            self._turn_lines(network, read)
 
     @property
     def seconds(self) -> float:
@@ -194,9 +195,9 @@ class _Run:
             if self.progress >= 1:
                 break
         lines_per_second = sums.num_lines / (time.perf_counter() - began)
-        if epoch in TURN_EPOCHS:
-            self._turn_lines()
         network = self._kept_network()
+        if epoch in TURN_EPOCHS:
+            self._turn_lines(network)
         val = self._read(network, self.material.val, self.material.val_turned)
         general = self.material.general_val
         return EpochResult(
@@ -289,13 +290,16 @@ class _Run:
             reduction="batchmean",
         )
 
-    def _turn_lines(self) -> None:
-        """Turn training lines that read better upside down; if there are some, read so as well."""
+    def _turn_lines(self, network: CRNN | ClassicCRNN, upright: Pass | None = None) -> None:
+        """Turn training lines that read better upside down; if there are some, read so as well.
+
+        Args:
+            upright: the training lines as `network` reads them, where they have been read.
+        """
         if not self.material.train_turned:
             return
-        network = self._kept_network()
         self.material = self.material.turned_upright(
-            self._read(network, self.material.train),
+            upright or self._read(network, self.material.train),
             self._read(network, self.material.train_turned),
         )
         turn_below = TURN_BELOW if self.material.has_turned else 0.0

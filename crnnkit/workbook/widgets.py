@@ -1,7 +1,6 @@
 """What moves in a notebook: the recognition demo, labelling, and training watched live."""
 
 import html
-import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ import ipywidgets
 import numpy as np
 from IPython.display import HTML, DisplayHandle
 from numpy.typing import NDArray
-from PIL import Image
 
 from crnnkit.dataset.faults import count_of
 from crnnkit.dataset.index import Line
@@ -23,7 +21,7 @@ from crnnkit.model.constraints import Constraint
 from crnnkit.plots.canvas import Plot
 from crnnkit.plots.charts import plot_history
 from crnnkit.plots.pictures import plot_readings_over_epochs
-from crnnkit.preprocessing.images import ImageSource, read_image
+from crnnkit.preprocessing.images import ImageSource, encode_image, read_image
 from crnnkit.serving.readings import PageLine
 from crnnkit.serving.recognizer import Recognizer
 from crnnkit.vocab import Vocab
@@ -190,7 +188,7 @@ class RecognitionDemo:
         has_picture = state.picture is not None
         self.picture.layout.display = None if has_picture else "none"
         if state.picture is not None:
-            self.picture.value = _png(draw_boxes(state.picture, state.lines))
+            self.picture.value = encode_image(draw_boxes(state.picture, state.lines))
 
     def _on_upload(self, change: dict) -> None:
         if change["new"]:
@@ -252,7 +250,7 @@ class LabellingAid:
             part.layout.display = "none" if task is None else None
         self.reading.value = "" if task else "<p>All done.</p>"
         if task:
-            self.picture.value = _png(_enlarged(read_image(task.image)))
+            self.picture.value = encode_image(_enlarged(read_image(task.image)))
             self.text.value = task.suggestion
             self.reading.value = _reading_note(task)
             self.text.focus()
@@ -348,9 +346,3 @@ def _enlarged(line: UInt8Image) -> UInt8Image:
     return cv2.resize(line, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC).astype(
         np.uint8
     )
-
-
-def _png(image: UInt8Image) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(image).save(content, "PNG")
-    return content.getvalue()
