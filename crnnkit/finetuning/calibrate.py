@@ -51,7 +51,7 @@ def _readings(
         logits = checkpoint.model(batch.images)
         return logits, ctc_loss(logits, batch.target_ids, batch.target_lengths)
 
-    vocab, turn_below = checkpoint.info.vocab, checkpoint.info.line.turn_below
-    for batch, _, readings in read_batches(forward, lines, turned, batch_size, turn_below):
+    info, vocab = checkpoint.info, checkpoint.info.vocab
+    for batch, _, readings in read_batches(forward, info, lines, turned, batch_size):
         for line, (decoded, logits) in zip(batch.lines, readings, strict=True):
             yield logits, vocab.decode(decoded.ids) == line.text

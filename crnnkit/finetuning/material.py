@@ -1,7 +1,7 @@
 """The lines a run works on: loaded, checked, turned upright, and chosen for each epoch."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from crnnkit.model.config import CheckpointInfo, min_time_steps
 
 TURN_SHARE = 0.01
 """Where more of the training lines than this are upside down, so will be others."""
-CONTRADICTED_SHARE = 0.1
 TURN_MARGIN = 3.0
 """A line counts as upside down where turning it lowers its loss by more than this, in nats: it is
 then twenty times as likely."""
@@ -34,9 +33,6 @@ class Material:
     val_turned: tuple[LoadedLine, ...]
     general_train: tuple[LoadedLine, ...] = ()
     general_val: tuple[LoadedLine, ...] = ()
-    contradicted: str = ""
-    """Characters that the labels never write where the start reads them: no general line that is
-    trained along holds them."""
 
     @property
     def num_turned(self) -> int:
@@ -48,10 +44,24 @@ class Material:
         """Whether lines upside down belong to this domain."""
         return self.num_turned > TURN_SHARE * len(self.train)
 
-    def without(self, contradicted: str) -> "Material":
-        """The same without the general training lines that hold any of these characters."""
-        kept = [item for item in self.general_train if not set(contradicted) & set(item.line.text)]
-        return replace(self, general_train=tuple(kept), contradicted=contradicted)
+    @property
+    def class_ids(self) -> list[int]:
+        """The classes that training lines hold, ascending."""
+        return sorted({i for item in self.train for i in item.target_ids})
+
+    def with_printed(self, printed: Mapping[Line, str], info: CheckpointInfo) -> "Material":
+        """The same lines, to be read as printed; one too short for that as labelled."""
+
+        def aimed(items: tuple[LoadedLine, ...]) -> tuple[LoadedLine, ...]:
+            return tuple(_aimed_at(item, printed[item.line], info) for item in items)
+
+        return replace(
+            self,
+            train=aimed(self.train),
+            train_turned=aimed(self.train_turned),
+            val=aimed(self.val),
+            val_turned=aimed(self.val_turned),
+        )
 
     def turned_upright(self, upright: Pass, turned: Pass) -> "Material":
         """Every training line the way up in which it reads better.
@@ -85,16 +95,10 @@ class Material:
         return replace(self, train=train, train_turned=train_turned)
 
 
-def contradicted(labels: Sequence[str], readings: Sequence[str]) -> str:
-    """Characters read on more than `CONTRADICTED_SHARE` of the lines, but in no label.
-
-    Labels in capitals whatever is printed, or without the dot of a plate: general lines would
-    teach the contrary at every step. Mere misreadings are rarer.
-    """
-    counts = Counter(c for reading in readings for c in set(reading))
-    written = frozenset().union(*labels)
-    least = CONTRADICTED_SHARE * len(labels)
-    return "".join(sorted(c for c, n in counts.items() if n > least and c not in written))
+def _aimed_at(item: LoadedLine, text: str, info: CheckpointInfo) -> LoadedLine:
+    ids = tuple(info.vocab.encode(text))
+    fits = min_time_steps(ids) <= info.model.time_steps(item.pixels.shape[1])
+    return replace(item, target_ids=ids) if fits else item
 
 
 def load_material(

@@ -10,7 +10,9 @@ from torch import Tensor
 from crnnkit.dataset.index import Line
 from crnnkit.dataset.lines import Batch, LoadedLine, batches
 from crnnkit.metrics import Score, score
+from crnnkit.model.config import CheckpointInfo
 from crnnkit.model.decode import Decoded, greedy_decode
+from crnnkit.model.spelling import Spelling
 from crnnkit.vocab import Vocab
 
 Forward = Callable[[Batch], tuple[Tensor, Tensor]]
@@ -22,12 +24,14 @@ Reading = tuple[Decoded, NDArray[np.float32]]
 class Pass:
     """Losses and readings of a pass over lines, added up batch by batch."""
 
-    def __init__(self, vocab: Vocab) -> None:
-        self.vocab = vocab
+    def __init__(self, vocab: Vocab, spelling: Spelling | None = None) -> None:
+        """`spelling`: what it does not tell apart, in labels and readings."""
+        self.vocab, self._spelling = vocab, spelling or Spelling(vocab, {})
         self.loss_of: dict[Line, float] = {}
         self.uprightness_of: dict[Line, float] = {}
         """Only where lines were read, not trained on."""
         self.total_loss = 0.0
+        self.lines: list[Line] = []
         self.references: list[str] = []
         self.hypotheses: list[str] = []
 
@@ -36,8 +40,9 @@ class Pass:
         values = losses.tolist()
         self.loss_of.update(zip(batch.lines, values, strict=True))
         self.total_loss += sum(values)
-        self.references += [line.text for line in batch.lines]
-        self.hypotheses += [self.vocab.decode(row) for row in ids]
+        self.lines += batch.lines
+        self.references += [self._spelling.text(line.text) for line in batch.lines]
+        self.hypotheses += [self._spelling.text(self.vocab.decode(row)) for row in ids]
 
     @property
     def num_lines(self) -> int:
@@ -57,15 +62,14 @@ class Pass:
 
 def read_lines(
     forward: Forward,
-    vocab: Vocab,
+    info: CheckpointInfo,
     lines: Sequence[LoadedLine],
     turned: Sequence[LoadedLine] = (),
     batch_size: int = 16,
-    turn_below: float = 0.0,
 ) -> Pass:
     """Read lines as the finished checkpoint would; see `read_batches`."""
-    done = Pass(vocab)
-    for batch, losses, readings in read_batches(forward, lines, turned, batch_size, turn_below):
+    done = Pass(info.vocab)
+    for batch, losses, readings in read_batches(forward, info, lines, turned, batch_size):
         uprightness = [decoded.uprightness for decoded, _ in readings]
         done.uprightness_of.update(zip(batch.lines, uprightness, strict=True))
         done.add(batch, losses, [decoded.ids for decoded, _ in readings])
@@ -75,26 +79,31 @@ def read_lines(
 @torch.inference_mode()
 def read_batches(
     forward: Forward,
+    info: CheckpointInfo,
     lines: Sequence[LoadedLine],
     turned: Sequence[LoadedLine] = (),
     batch_size: int = 16,
-    turn_below: float = 0.0,
 ) -> Iterator[tuple[Batch, Tensor, list[Reading]]]:
     """Lines batch by batch, with their losses (B,) and readings.
 
     Args:
-        turned: the same lines by 180°, for those whose uprightness is less than `turn_below`.
+        turned: the same lines by 180°, for those whose uprightness is less than `info` demands.
     """
     other = dict(zip((item.line for item in lines), turned, strict=False))
     for batch in batches(lines, batch_size):
-        logits, losses = forward(batch)
-        readings = [(greedy_decode(row), row) for row in logits.float().cpu().numpy()]
+        rows, losses = _forward(forward, info, batch)
+        readings = [(greedy_decode(row), row) for row in rows]
         for number, line in enumerate(batch.lines):
-            if line in other and readings[number][0].uprightness < turn_below:
-                readings[number] = _surer(forward, readings[number], other[line])
+            if line in other and readings[number][0].uprightness < info.line.turn_below:
+                row = _forward(forward, info, next(batches([other[line]], 1)))[0][0]
+                found = (greedy_decode(row), row)
+                readings[number] = max(readings[number], found, key=lambda f: f[0].uprightness)
         yield batch, losses, readings
 
 
-def _surer(forward: Forward, reading: Reading, turned: LoadedLine) -> Reading:
-    logits = forward(next(batches([turned], 1)))[0][0].float().cpu().numpy()
-    return max(reading, (greedy_decode(logits), logits), key=lambda found: found[0].uprightness)
+def _forward(
+    forward: Forward, info: CheckpointInfo, batch: Batch
+) -> tuple[NDArray[np.float32], Tensor]:
+    """Logits (B, T, V), spelt as labels are, and losses (B,)."""
+    logits, losses = forward(batch)
+    return info.spelling.merge(logits.float().cpu().numpy()), losses

@@ -25,8 +25,8 @@ class TrainResult:
     """General CER of the network that training began from; None without general lines."""
     num_turned: int
     """Training lines that were found upside down."""
-    contradicted: str
-    """Characters that the labels never write where the start reads them."""
+    written_as: dict[str, str]
+    """Characters that the labels write otherwise than the start reads them: `model.spelling`."""
     max_forgetting: float | None
     """What was asked for."""
 
@@ -35,11 +35,9 @@ class TrainResult:
         lines = [str(self.vocab_change)] if self.vocab_change else []
         if self.num_turned:
             lines.append(f"{self.num_turned} training lines are upside down and were turned")
-        if self.contradicted:
-            lines.append(
-                f"the labels never write {self.contradicted}, which is read on many lines: "
-                "if that is what you want, all is well; no general line with it was trained along"
-            )
+        if self.written_as:
+            pairs = ", ".join(f"{w or 'nothing'} for {c}" for c, w in self.written_as.items())
+            lines.append(f"the labels write {pairs}: so will the model, whatever is printed")
         if self.general_cer_before is not None and self.best.general_cer is not None:
             lines.append(
                 f"general reading: CER {self.general_cer_before:.2%} before, "

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from crnnkit.dataset.index import read_index
+from crnnkit.dataset.index import Line, read_index
 from crnnkit.dataset.lines import Batch, LoadedLine, batches
 from crnnkit.errors import CrnnKitError
 from crnnkit.finetuning.calibrate import calibrate
@@ -23,7 +23,7 @@ from crnnkit.finetuning.history import (
     epochs_without_gain,
     write_history,
 )
-from crnnkit.finetuning.material import Material, contradicted, epoch_lines, load_material
+from crnnkit.finetuning.material import Material, epoch_lines, load_material
 from crnnkit.finetuning.optimizer import (
     frozen_copy,
     lr_share,
@@ -43,9 +43,11 @@ from crnnkit.finetuning.sampling import ClassSample, sample_classes
 from crnnkit.finetuning.speed import autocast, faster_precision, faster_threads, keep_freed_memory
 from crnnkit.finetuning.start import starting_point
 from crnnkit.model.checkpoint import Checkpoint, save_checkpoint
+from crnnkit.model.config import CheckpointInfo
 from crnnkit.model.crnn import CRNN, ClassicCRNN
 from crnnkit.model.ctc import ctc_loss
 from crnnkit.model.decode import collapse
+from crnnkit.model.spelling import learn_spelling, printed_text
 
 TURN_EPOCHS = (3, 8)
 """Epochs after which the training lines are turned upright by what the network has learnt; a
@@ -99,7 +101,7 @@ def train(
         vocab_change=vocab_change,
         general_cer_before=run.general_cer_before,
         num_turned=run.material.num_turned,
-        contradicted=run.material.contradicted,
+        written_as=run.info.written_as,
         max_forgetting=config.max_forgetting,
     )
 
@@ -124,8 +126,9 @@ class _Run:
         self.state_path = config.output_dir / "resume.safetensors"
         self.general_lines = frozenset(item.line for item in material.general_train)
         self.general_cer_before: float | None = None
-        ids = (i for item in material.train for i in item.target_ids)
-        self.own_classes = torch.tensor(sorted(set(ids)))
+        self.own_classes = torch.tensor(material.class_ids)
+        self.printed: dict[Line, str] = {}
+        """Of training and validation lines that are labelled otherwise than printed."""
         self.epoch_done = 0.0  # share of the epoch that is not in the history yet
         self.dtype = torch.float32
         self.started = time.perf_counter()
@@ -143,12 +146,16 @@ class _Run:
         )
         self.started = time.perf_counter()
         if self.material.general_val and config.pretrained_ckpt:
-            self.general_cer_before = self._read(self.model, self.material.general_val).score.cer
+            self.general_cer_before = self._general_cer(self.model)
         if config.pretrained_ckpt:
             network = self._kept_network()
             read = self._read(network, self.material.train)
-            self.material = self.material.without(contradicted(read.references, read.hypotheses))
             self._turn_lines(network, read)
+            self._learn_spelling(network, read)
+
+    @property
+    def _labelled(self) -> tuple[LoadedLine, ...]:
+        return self.material.train + self.material.val
 
     @property
     def seconds(self) -> float:
@@ -181,7 +188,8 @@ class _Run:
     def train_epoch(self, on_batch: Callable[[float], None] | None) -> EpochResult:
         """One pass over the training lines, cut short where the minutes end; then validate."""
         epoch = len(self.history) + 1
-        config, sums, began = self.config, Pass(self.info.vocab), time.perf_counter()
+        config, began = self.config, time.perf_counter()
+        sums = Pass(self.info.vocab, self.info.spelling)
         torch.manual_seed(config.seed * 100_003 + epoch)  # dropout's draws: see resume.py
         self.model.train()
         lines = epoch_lines(config, self.material, (config.seed, epoch))
@@ -199,7 +207,6 @@ class _Run:
         if epoch in TURN_EPOCHS:
             self._turn_lines(network)
         val = self._read(network, self.material.val, self.material.val_turned)
-        general = self.material.general_val
         return EpochResult(
             epoch=epoch,
             train_loss=sums.loss,
@@ -210,7 +217,7 @@ class _Run:
             lr=self.optimizer.param_groups[0]["lr"],
             lines_per_second=lines_per_second,
             seconds=self.seconds,
-            general_cer=self._read(network, general).score.cer if general else None,
+            general_cer=self._general_cer(network),
         )
 
     def _step(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, NDArray[np.intp]]:
@@ -306,18 +313,45 @@ class _Run:
         line = replace(self.info.line, turn_below=turn_below)
         self.info = replace(self.info, line=line)
 
+    def _learn_spelling(self, network: CRNN | ClassicCRNN, read: Pass) -> None:
+        """Train on what is printed where labels write that otherwise throughout.
+
+        Args:
+            read: the training lines as `network`, the pretrained one, reads them.
+        """
+        charset = self.info.charset
+        written_as = learn_spelling(read.references, read.hypotheses, charset)
+        if not written_as:
+            return
+        val = self._read(network, self.material.val)
+        self.info = replace(self.info, written_as=written_as)
+        for done in (read, val):
+            for line, reading in zip(done.lines, done.hypotheses, strict=True):
+                self.printed[line] = printed_text(line.text, reading, self.info.spelling)
+        self._aim_at_printed()
+
+    def _aim_at_printed(self) -> None:
+        self.material = self.material.with_printed(self.printed, self.info)
+        self.own_classes = torch.tensor(self.material.class_ids)
+
     def _read(
         self,
         network: CRNN | ClassicCRNN,
         lines: Sequence[LoadedLine],
         turned: Sequence[LoadedLine] = (),
+        info: CheckpointInfo | None = None,
     ) -> Pass:
         def forward(batch: Batch) -> tuple[Tensor, Tensor]:
             return self._forward(network, batch)
 
         network.eval()
-        batch_size, turn_below = self.config.batch_size, self.info.line.turn_below
-        return read_lines(forward, self.info.vocab, lines, turned, batch_size, turn_below)
+        return read_lines(forward, info or self.info, lines, turned, self.config.batch_size)
+
+    def _general_cer(self, network: CRNN | ClassicCRNN) -> float | None:
+        """Of general lines, as printed; None without any."""
+        info = replace(self.info, written_as={})
+        lines = self.material.general_val
+        return self._read(network, lines, info=info).score.cer if lines else None
 
     def _kept_network(self) -> CRNN | ClassicCRNN:
         """What is validated and kept: the moving average, blended with the start if asked for."""
@@ -358,7 +392,8 @@ class _Run:
             "general_cer_before": self.general_cer_before,
             "turned": [item.turned for item in self.material.train],
             "turn_below": self.info.line.turn_below,
-            "contradicted": self.material.contradicted,
+            "written_as": self.info.written_as,
+            "printed": [self.printed.get(item.line) for item in self._labelled],
         }
         return RunState(tensors | pack_optimizer(self.optimizer), tuple(self.history), facts)
 
@@ -370,8 +405,13 @@ class _Run:
             model.load_state_dict(_part(state.tensors, prefix))
         unpack_optimizer(self.optimizer, state.tensors)
         self.general_cer_before = facts["general_cer_before"]
-        self.material = self.material.with_turned(facts["turned"]).without(facts["contradicted"])
-        self.info = replace(self.info, line=replace(self.info.line, turn_below=facts["turn_below"]))
+        self.material = self.material.with_turned(facts["turned"])
+        line = replace(self.info.line, turn_below=facts["turn_below"])
+        self.info = replace(self.info, line=line, written_as=facts["written_as"])
+        if facts["written_as"]:
+            lines = (item.line for item in self._labelled)
+            self.printed = dict(zip(lines, facts["printed"], strict=True))
+            self._aim_at_printed()
         self.dtype = getattr(torch, facts["precision"])
         torch.set_num_threads(facts["num_threads"])
         self.started = time.perf_counter() - facts["seconds"]

@@ -160,7 +160,10 @@ def change_vocab(checkpoint: Checkpoint, vocab: Vocab) -> tuple[Checkpoint, Voca
     where the old vocabulary has none, at the mean of all character rows, just above impossible.
     """
     old = checkpoint.info.vocab
-    new_info = replace(checkpoint.info, charset=vocab.charset)
+    written_as = {
+        c: w for c, w in checkpoint.info.written_as.items() if c in vocab and (not w or w in vocab)
+    }
+    new_info = replace(checkpoint.info, charset=vocab.charset, written_as=written_as)
     changed = new_checkpoint(new_info)
     state = checkpoint.model.state_dict()
     state["head.weight"] = _moved_rows(state["head.weight"], old, vocab)

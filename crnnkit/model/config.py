@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Discriminator, PositiveFloat, Tag, TypeAdapter,
 from pydantic.dataclasses import dataclass as validated_dataclass
 
 from crnnkit.errors import CheckpointError, ConfigError
+from crnnkit.model.spelling import Spelling
 from crnnkit.preprocessing.tensors import LineConfig
 from crnnkit.vocab import NORMALIZATION, Vocab
 
@@ -171,7 +172,23 @@ class CheckpointInfo:
     """Name of the normalisation that its texts went through: `crnnkit.vocab.normalize_text`."""
     temperature: PositiveFloat = 1.0
     """Logits are divided by it before confidences are computed (`model.calibration`)."""
+    written_as: dict[str, str] = field(default_factory=dict)
+    """Characters that labels write otherwise than printed: as which, or '' (`model.spelling`)."""
     format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse a spelling that is none of this vocabulary's characters."""
+        known = frozenset(self.charset)
+        written = frozenset("".join(self.written_as.values()))
+        if unknown := (written | self.written_as.keys()) - known:
+            raise ConfigError(f"written_as holds {sorted(unknown)}, which charset lacks")
+        if chained := written & self.written_as.keys():
+            raise ConfigError(f"written_as writes {sorted(chained)} and writes them otherwise")
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """How its labels write what is printed."""
+        return Spelling(self.vocab, self.written_as)
 
     @cached_property
     def vocab(self) -> Vocab:

@@ -91,7 +91,7 @@ def export_onnx(
     Args:
         parity_images: line pictures, best the validation set's.
         num_threads: of all readers when they are timed; None = every core.
-        charset: the characters that the file is to know, in its order of ids; None = all of the
+        charset: the characters that the file is to write, in its order of ids; None = all of the
             checkpoint's. What is left out is never read, and costs no time.
 
     Raises:
@@ -123,8 +123,10 @@ def export_onnx(
 
 
 def _cut(checkpoint: Checkpoint, charset: str, path: str | Path) -> Checkpoint:
-    """The checkpoint with the head's rows of these characters alone."""
-    cut, change = change_vocab(checkpoint, Vocab(charset))
+    """The checkpoint with the head's rows of these characters, and of those written as them."""
+    written_as = checkpoint.info.written_as.items()
+    also = "".join(c for c, w in written_as if c not in charset and (not w or w in charset))
+    cut, change = change_vocab(checkpoint, Vocab(charset + also))
     if change.new:
         raise VocabError(
             f"{path}: cannot be cut to characters that it does not know: {change.new!r}. "

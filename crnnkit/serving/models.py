@@ -61,7 +61,7 @@ def load_reader(path: Path) -> PageReader:
     is_checkpoint = path.suffix == ".safetensors"
     recognizer = Recognizer.load(_exported(path) if is_checkpoint else path)
     recognizer.name = path.name
-    recognizer.logits = BatchedNetwork(recognizer.logits, on_batch=monitoring.BATCH_LINES.observe)
+    recognizer.network = BatchedNetwork(recognizer.network, on_batch=monitoring.BATCH_LINES.observe)
     return recognizer
 
 

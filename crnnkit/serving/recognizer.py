@@ -64,7 +64,7 @@ class Recognizer:
         self._whole_line = _without_squeezing(info.line)
         self.model_config = info.model
         self.temperature = info.temperature
-        self.logits = network
+        self.network, self._spelling = network, info.spelling
 
     @classmethod
     def load(cls, path: str | Path, num_threads: int | None = None) -> "Recognizer":
@@ -81,6 +81,10 @@ class Recognizer:
         """
         path = Path(path)
         return cls(*load_network(path, num_threads), name=path.name)
+
+    def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, 1, H, W) → (B, T, V); what labels write otherwise counts for what they write."""
+        return self._spelling.merge(self.network(images))
 
     def read_line(self, source: ImageSource, constraint: Constraint | None = None) -> LineReading:
         """Read a picture of one line; see `read_lines`."""

@@ -9,11 +9,11 @@ from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.material import (
     TURN_MARGIN,
     Material,
-    contradicted,
     epoch_lines,
     repeat_rare,
 )
 from crnnkit.finetuning.reading import Pass
+from crnnkit.model.config import CheckpointInfo
 from crnnkit.preprocessing.tensors import LineConfig
 from crnnkit.vocab import Vocab
 
@@ -109,17 +109,14 @@ def test_lines_upside_down_are_shown_as_nothing_where_the_domain_has_them():
     assert len(epoch_lines(config, material(turned=False), (1, 1))) == 3
 
 
-def test_characters_that_are_read_but_never_written_are_found():
-    labels = ["TOTAL", "TAX 5", "PAID", *["X"] * 17]
-    readings = ["Total", "Tax 5", "paid", *["X"] * 17]
-    # a stands on three of twenty lines; the others on two at most, which may be mistakes
-    assert contradicted(labels, readings) == "a"
-    assert contradicted([*labels, "a"], [*readings, "a"]) == ""
-
-
-def test_general_lines_that_contradict_the_labels_are_left_out():
-    general = tuple(loaded(text, 1) for text in ("Total", "SUM", "tax"))
-    material = Material((loaded("TAX", 1),), (), (), (), general, general).without("ax")
-    assert names(material.general_train) == "SUM"
-    assert material.contradicted == "ax"
-    assert names(material.general_val) == "TotalSUMtax"  # what is forgotten is still measured
+def test_lines_are_read_as_printed_where_that_fits():
+    info = CheckpointInfo("Aa·")
+    own, other = loaded("A", 1), loaded("A", 1, turned=True)
+    val = LoadedLine(Line(Path("v"), "AA", 1), np.zeros((32, 16), np.uint8), LineConfig(), (1, 1))
+    printed = {own.line: "·a", val.line: "a·a·A"}
+    material = Material((own,), (other,), (val,), ()).with_printed(printed, info)
+    assert [item.target_ids for item in material.train + material.train_turned] == [(3, 2)] * 2
+    assert material.class_ids == [2, 3]
+    assert own.line.text == "A"  # what is reported stays the label
+    # 16 pixels are four time steps: too few for five characters
+    assert [item.target_ids for item in material.val] == [(1, 1)]

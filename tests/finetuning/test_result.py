@@ -8,9 +8,11 @@ from crnnkit.finetuning.result import TrainResult
 PATHS = (Path("best.safetensors"), Path("last.safetensors"))
 
 
-def result(general_cer, max_forgetting=None, num_turned=0, contradicted=""):
+def result(general_cer, max_forgetting=None, num_turned=0, written_as=None):
     best = EpochResult(1, 1.5, 0.5, 1.0, 0.1, 0.1, 1e-3, 250.0, 12.5, general_cer)
-    return TrainResult(*PATHS, best, (best,), None, 0.05, num_turned, contradicted, max_forgetting)
+    return TrainResult(
+        *PATHS, best, (best,), None, 0.05, num_turned, written_as or {}, max_forgetting
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,5 +36,6 @@ def test_a_run_says_how_many_lines_it_turned():
     assert "7 training lines are upside down" in result(0.05, num_turned=7).remarks()[0]
 
 
-def test_a_run_names_what_the_labels_never_write():
-    assert "the labels never write ·, which is read" in result(0.05, contradicted="·").remarks()[0]
+def test_a_run_says_how_the_labels_write_what_is_printed():
+    remark = result(0.05, written_as={"a": "A", "·": ""}).remarks()[0]
+    assert "the labels write A for a, nothing for ·: so will the model" in remark

@@ -14,6 +14,7 @@ from crnnkit.model.checkpoint import load_checkpoint, new_checkpoint, read_info
 from crnnkit.model.config import ModelConfig, Stage
 from crnnkit.preprocessing.images import write_image
 from crnnkit.preprocessing.tensors import half_turn
+from crnnkit.serving.recognizer import Recognizer
 from crnnkit.vocab import Vocab
 
 TINY = ModelConfig(
@@ -227,6 +228,48 @@ def test_distilling_changes_what_is_learnt_of_general_lines(config, tmp_path):
         for path in (base.best_path, near.last_path, far.last_path)
     )
     assert (with_it - start).norm() < (without - start).norm()
+
+
+def test_what_labels_write_otherwise_than_printed_is_neither_learnt_nor_forgotten(
+    config, tmp_path, make_line
+):
+    folder = config.train_data.parent
+    printed, labelled = [], []
+    for number, text in enumerate(("01", "10", "00"), 1):
+        write_image(folder / f"{number}.png", make_line(text))
+        printed.append(Line(folder / f"{number}.png", text, number))
+        labelled.append(replace(printed[-1], text=text.replace("0", "O")))
+    write_index(config.train_data, printed)
+    write_index(folder / "val.txt", printed)
+    settings = {"epochs": 120, "lr": 1e-2, "varied_share": 0.0, "warmup": 0.1}
+    base = train(replace(config, **settings))
+    assert base.best.val_cer == 0
+    general = tmp_path / "general"
+    for split in ("train", "val"):
+        write_index(general / f"{split}.txt", printed)
+        write_index(folder / f"{split}.txt", labelled)
+    tuning = replace(
+        config,
+        output_dir=tmp_path / "tuned",
+        pretrained_ckpt=base.best_path,
+        epochs=4,
+        general_data=general,
+        varied_share=0.0,
+    )
+    tuned = train(tuning)
+    assert tuned.written_as == {"0": "O"}
+    assert tuned.history[0].val_cer == tuned.history[0].general_cer == 0
+    assert tuned.history[0].val_loss < 0.5  # of what is printed
+    assert tuned.history[-1].train_cer == 0
+    recognizer = Recognizer.load(tuned.best_path)
+    assert [r.text for r in recognizer.read_lines([p.image for p in printed])] == ["O1", "1O", "OO"]
+
+    cut = replace(tuning, output_dir=tmp_path / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, on_epoch=_interrupt_after(2))
+    resumed = train(replace(cut, resume=True))
+    assert [_without_times(e) for e in resumed.history] == list(map(_without_times, tuned.history))
+    assert resumed.written_as == {"0": "O"}
 
 
 def test_upside_down_lines_are_found_and_turned(config, tmp_path, make_line):

@@ -171,6 +171,13 @@ def test_a_new_vocabulary_keeps_the_logits_of_shared_characters_bit_for_bit(conf
     assert str(change) == "vocabulary: 2 kept, 1 new (x), 3 dropped (bc )"
 
 
+def test_a_new_vocabulary_keeps_the_spelling_of_its_characters(checkpoint):
+    rules = {"a": "b", "1": "京", "c": ""}
+    info = replace(checkpoint.info, charset="abc1京", written_as=rules)
+    changed, _ = change_vocab(new_checkpoint(info), Vocab("cab1"))
+    assert changed.info.written_as == {"a": "b", "c": ""}
+
+
 @pytest.mark.parametrize(
     ("new", "alike"),
     [("ａ", "a"), ("A", "a"), ("Ｂ", "b")],  # other width, other case, both

@@ -91,6 +91,8 @@ def test_a_description_from_before_there_were_temperatures_is_read():
         ('"bottleneck":160', '"bottleneck":"wide"', "model.light.bottleneck: [^;]*$"),  # wrong type
         ('"max_width":2048', '"max_width":2047', "no multiple"),  # right type, impossible value
         ('"temperature":1.0', '"temperature":0', "temperature"),  # cannot be divided by
+        ('"written_as":{}', '"written_as":{"x":"a"}', "holds .'x'., which charset lacks"),
+        ('"written_as":{}', '"written_as":{"a":"b","b":""}', "writes .'b'. and writes them other"),
         ('"format_version":1', '"format_version":99', "format version 99"),
     ],
 )

@@ -161,13 +161,13 @@ def assert_reads_alike(imported, images, wanted_logits, folder):
     """Compare the logits by which the saved checkpoint reads each picture, and its texts."""
     save_checkpoint(folder / "imported.safetensors", imported.checkpoint)
     recognizer = Recognizer.load(folder / "imported.safetensors")
-    network, seen = recognizer.logits, []
+    network, seen = recognizer.network, []
 
     def watched(arrays):
         seen.append(network(arrays))
         return seen[-1]
 
-    recognizer.logits = watched
+    recognizer.network = watched
     texts = [recognizer.read_line(image).text for image in images]
     for (found,), wanted in zip(seen, wanted_logits, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-4)

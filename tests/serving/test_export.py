@@ -113,6 +113,21 @@ def test_a_cut_head_reads_the_kept_characters_as_before(checkpoint_path, images,
     assert "13 characters left out: " in report.remarks()[-1]
 
 
+def test_a_cut_head_reads_what_is_written_as_the_kept_characters(checkpoint_path, images, tmp_path):
+    checkpoint = load_checkpoint(checkpoint_path)
+    rules = {"A": "市", "B": "", "3": "4"}
+    spelt = tmp_path / "spelt.safetensors"
+    save_checkpoint(spelt, replace(checkpoint, info=replace(checkpoint.info, written_as=rules)))
+    report = export_onnx(spelt, tmp_path / "cut.onnx", images, charset="市10")
+    cut, whole = Recognizer.load(report.onnx_path), Recognizer.load(spelt)
+    assert cut.vocab.charset == "市10AB"
+    batch = np.random.default_rng(5).normal(size=(2, 1, 32, 96)).astype(np.float32)
+    kept = [0, *whole.vocab.encode("市10AB")]
+    np.testing.assert_allclose(cut.logits(batch), whole.logits(batch)[:, :, kept], atol=1e-4)
+    assert all(set(r.text) & set("AB") for r in Recognizer.load(checkpoint_path).read_lines(images))
+    assert not any(set(r.text) & set("AB") for r in whole.read_lines(images))
+
+
 def test_a_head_is_not_cut_to_characters_it_does_not_know(checkpoint_path, tmp_path):
     with pytest.raises(VocabError, match=r"best\.safetensors: .*does not know: '沪皖'.*Train"):
         export_onnx(checkpoint_path, tmp_path / "cut.onnx", charset="沪01皖")
