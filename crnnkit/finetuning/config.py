@@ -49,6 +49,9 @@ class TrainConfig:
     """Learning rate of the convolutions, as a share of `lr`."""
     frozen_share: float = 0.0
     """Share of the run, at its start, during which the convolutions do not learn."""
+    freeze_norm: bool = False
+    """Batch norm keeps the checkpoint's statistics: a step then depends on each line alone, however
+    the lines are dealt out to processes."""
     weight_decay: float = 0.01
     """AdamW's, on weight matrices only."""
     max_gradient_norm: float = 5.0
@@ -129,8 +132,8 @@ class TrainConfig:
         if self.pretrained_ckpt is None:
             faults += [
                 f"{name} is {value}, but there is no pretrained_ckpt"
-                for name, value in (("distill", self.distill), ("blend_base", self.blend_base))
-                if value
+                for name, value in asdict(self).items()
+                if name in ("distill", "blend_base", "freeze_norm") and value
             ]
         if self.distill and self.general_data is None:
             faults.append(f"distill is {self.distill}, but there is no general_data")

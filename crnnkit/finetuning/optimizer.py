@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from crnnkit.model.crnn import CRNN, ClassicCRNN
 
@@ -64,6 +64,15 @@ def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], N
                 average.copy_(value)
 
     return update
+
+
+def begin_learning(model: Network, freeze_norm: bool) -> None:
+    """Dropout and batch norm as in training; with `freeze_norm` the latter as in reading."""
+    model.train()
+    if freeze_norm:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
 
 
 def frozen_copy(model: Network) -> Network:

@@ -39,6 +39,18 @@ class Pass:
         self.references += [line.text for line in batch.lines]
         self.hypotheses += [self.vocab.decode(row) for row in ids]
 
+    @classmethod
+    def of_all(cls, parts: Sequence["Pass"]) -> "Pass":
+        """Passes over parts of the lines as one."""
+        whole = cls(parts[0].vocab)
+        for part in parts:
+            whole.loss_of |= part.loss_of
+            whole.uprightness_of |= part.uprightness_of
+            whole.total_loss += part.total_loss
+            whole.references += part.references
+            whole.hypotheses += part.hypotheses
+        return whole
+
     @property
     def num_lines(self) -> int:
         """Lines so far."""

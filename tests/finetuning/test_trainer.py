@@ -5,7 +5,7 @@ import torch
 
 from crnnkit.dataset.index import Line, write_index
 from crnnkit.errors import CheckpointError, ConfigError, CrnnKitError, DatasetError, VocabError
-from crnnkit.finetuning import start, trainer
+from crnnkit.finetuning import losses, start, trainer
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import read_history
 from crnnkit.finetuning.optimizer import lr_share
@@ -132,7 +132,7 @@ def test_a_loss_that_is_not_finite_names_the_pictures(config, monkeypatch):
     def broken(logits, _ids, _lengths):
         return logits.sum((1, 2)) * torch.tensor(float("nan"))
 
-    monkeypatch.setattr(trainer, "ctc_loss", broken)
+    monkeypatch.setattr(losses, "ctc_loss", broken)
     with pytest.raises(CrnnKitError, match=r"not finite in epoch 1 for: .*train_\d.png"):
         train(config)
 
