@@ -50,6 +50,9 @@ def train(
     conv_lr_share: Annotated[float, typer.Option(help="Convolutions' share of lr.")] = 1.0,
     rare_repeat: Annotated[int, typer.Option(help="Show rare lines up to so often.")] = 3,
     turn: Annotated[str, typer.Option(help="auto: find upside-down lines; never.")] = "auto",
+    tensorboard: Annotated[
+        bool, typer.Option(help="Write TensorBoard's curves to output_dir/tensorboard too.")
+    ] = False,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 1,
     num_threads: NumThreads = 0,

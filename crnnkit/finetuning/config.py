@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,8 @@ class TrainConfig:
     """Of the forward pass: float32, bfloat16, or auto = the faster one, measured at the start."""
     device: str = "cpu"
     """A torch device: cpu, cuda, mps."""
+    tensorboard: bool = False
+    """Write the epochs to output_dir/tensorboard too, which takes the extra of that name."""
     resume: bool = False
     """Go on from output_dir/resume.safetensors after an interruption."""
 
@@ -135,6 +138,11 @@ class TrainConfig:
                 for name, value in asdict(self).items()
                 if name in ("distill", "blend_base", "freeze_norm") and value
             ]
+        if self.tensorboard and find_spec("tensorboard") is None:
+            faults.append(
+                "tensorboard is True, but the package is not installed: "
+                "pip install 'crnnkit[tensorboard]' -c constraints.txt"
+            )
         if self.distill and self.general_data is None:
             faults.append(f"distill is {self.distill}, but there is no general_data")
         return faults

@@ -14,6 +14,7 @@ from crnnkit.dataset.lines import Batch, LoadedLine, batches
 from crnnkit.finetuning import processes
 from crnnkit.finetuning.calibrate import calibrate
 from crnnkit.finetuning.config import TrainConfig
+from crnnkit.finetuning.events import open_events, write_events
 from crnnkit.finetuning.history import (
     EpochResult,
     best_epoch,
@@ -85,9 +86,15 @@ def train(
         run.restore(load_state(run.state_path, config))
     else:
         run.prepare()
+    wants_events = config.tensorboard and processes.is_first()
+    events = (
+        open_events(config.output_dir / "tensorboard", len(run.history)) if wants_events else None
+    )
     while not run.is_over:
         result = run.train_epoch(on_batch)
         run.save(result)
+        if events is not None:
+            write_events(events, result)
         if on_epoch is not None:
             on_epoch(result)
     val, val_turned = run.material.val, run.material.val_turned

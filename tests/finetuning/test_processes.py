@@ -1,5 +1,6 @@
 """Two processes train what one does, on a small network."""
 
+import json
 import os
 import re
 import socket
@@ -60,8 +61,8 @@ def config(toy_data, tmp_path, base):
     )
 
 
-def arguments(config):
-    """Give the command line that says the same."""
+def command(config):
+    """Give what says the same to Python on the command line."""
     defaults = TrainConfig(config.train_data, config.val_data, config.output_dir)
     settings = {n: v for n, v in vars(config).items() if v != getattr(defaults, n)}
     settings |= {n: getattr(config, n) for n in ("train_data", "val_data", "output_dir")}
@@ -72,25 +73,25 @@ def arguments(config):
     return ["-m", "crnnkit.cli.app", "train", *options]
 
 
-def start_two(*configs):
-    """Start a process per configuration as torchrun would; give their codes and what they say."""
+def start(*commands):
+    """Start a process per command as torchrun would; give their codes and what they say."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     running = []
-    for rank, config in enumerate(configs):
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    for rank, command in enumerate(commands):
         running.append(
             subprocess.Popen(
-                [sys.executable, *arguments(config)],
-                env=os.environ | meeting | {"RANK": str(rank), "OMP_NUM_THREADS": "1"},
+                [sys.executable, *command],
+                env=os.environ | meeting | {"RANK": str(rank), "WORLD_SIZE": str(len(commands))},
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
         )
-    said = [process.communicate(timeout=120)[0] for process in running]
+    said = [process.communicate(timeout=300)[0] for process in running]
     return [process.returncode for process in running], said
 
 
@@ -100,10 +101,33 @@ def moments(folder):
     return {n: t.flatten() for n, t in tensors.items() if n.endswith("exp_avg")}
 
 
+WHAT_IS_SHARED = """
+import json, torch
+from crnnkit.finetuning import processes as p
+p.join()
+norm = torch.nn.BatchNorm1d(1)
+norm.running_mean.fill_(p.rank())
+if p.rank() == 1:  # the other one had no line of this batch
+    norm.weight.grad = torch.tensor([2.0])
+p.sum_gradients(norm.parameters())
+p.average_buffers(norm)
+gradients = [parameter.grad.item() for parameter in norm.parameters()]
+readings = "abcde"[p.share()]
+print(json.dumps([gradients, norm.running_mean.item(), p.agreed(readings), p.gathered(readings)]))
+"""
+
+
+def test_what_goes_between_processes():
+    codes, said = start(*[["-c", WHAT_IS_SHARED]] * 2)
+    assert codes == [0, 0], said
+    for printed in said:
+        assert json.loads(printed) == [[2.0, 0.0], 0.5, "ace", ["ace", "bd"]]
+
+
 def test_two_processes_find_the_gradients_of_one(config, tmp_path):
     one = train(config)
     two = replace(config, output_dir=tmp_path / "two")
-    codes, said = start_two(two, two)
+    codes, said = start(command(two), command(two))
     assert codes == [0, 0], said
     expected, found = moments(config.output_dir), moments(two.output_dir)
     assert len(expected) > 10
@@ -122,7 +146,7 @@ def test_torchrun_leaves_one_set_of_files(config, tmp_path):
     two = replace(config, epochs=2, lr=1e-3, general_data=None, distill=0.0, freeze_norm=False)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     done = subprocess.run(
-        [*torchrun, "--nproc-per-node", "2", *arguments(two)],
+        [*torchrun, "--nproc-per-node", "2", *command(two)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -140,8 +164,9 @@ def test_torchrun_leaves_one_set_of_files(config, tmp_path):
 
 def test_one_process_that_fails_ends_the_others_in_words(config):
     missing = replace(config, train_data=config.train_data.with_name("missing.txt"))
-    codes, (first, second) = start_two(config, missing)
+    codes, (first, second) = start(command(config), command(missing))
     assert codes == [1, 1]
-    assert re.search(r"^crnnkit: .*missing.txt", second, re.MULTILINE)
+    assert second.startswith("crnnkit: 1 error in the data:")
+    assert "missing.txt: unreadable_index" in second
     assert re.search(r"^crnnkit: process 0 of 2: another one has ended", first, re.MULTILINE)
     assert "Traceback" not in first + second
