@@ -4,6 +4,9 @@ DATA holds one folder per set with train.txt and val.txt. For each set one run w
 settings, from the base checkpoint and from nothing; a tenth of train (other texts, of receipts
 other documents) chooses the epoch, val is read once, at the end. `--lines 60 200 600` gives the
 learning curve. Prints one row per run; `--peers` adds what RapidOCR and Tesseract read.
+`--figure FILE.png` draws the rows as learning curves, those that earlier calls printed to the file
+`--rows FILE` too, and says what more lines would bring; with `--sets` and nothing after it, nothing
+is trained.
 """
 
 import argparse
@@ -17,16 +20,21 @@ import numpy as np
 
 from benchmarks import peers
 from crnnkit.dataset.index import Line, read_index, split_lines, write_index
+from crnnkit.evaluation.learning_curve import outlook
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.result import TrainResult
 from crnnkit.finetuning.trainer import train
 from crnnkit.metrics import fold, score, score_by_text
+from crnnkit.plots.charts import plot_learning_curves
 from crnnkit.preprocessing.images import read_image
 from crnnkit.serving.recognizer import Recognizer
 
 BASE = Path("checkpoints/base.safetensors")
 GENERAL = Path("data/general")
 FROZEN = Path("benchmarks/frozen/clean.txt")
+STARTS = ("base", "nothing")
+Curves = dict[str, dict[str, dict[int, float]]]
+"""Set → start → training lines → CER on val."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +92,8 @@ def unseen(name: str, train_lines: Sequence[Line], test: Sequence[Line], read: l
     return f"{100 * right / len(new):.1f} of {len(new)}"
 
 
-def run(arguments: argparse.Namespace, name: str, num_lines: int, start: Path | None) -> None:
-    """Train once, read val once, print the row."""
+def run(arguments: argparse.Namespace, name: str, num_lines: int, start: Path | None) -> str:
+    """Train once, read val once, give the row."""
     origin = "base" if start else "nothing"
     folder = arguments.out / f"{name}_{num_lines or 'all'}_{origin}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,11 +114,33 @@ def run(arguments: argparse.Namespace, name: str, num_lines: int, start: Path | 
     recognizer = Recognizer.load(result.best_path, arguments.threads or None)
     hypotheses = [r.text for r in recognizer.read_lines([line.image for line in test])]
     row = figures(name, [line.text for line in test], hypotheses)
-    print(
+    return (
         f"| {name} | {len(train_lines)} | {origin} | {minutes:.1f} | {row} "
-        f"| {unseen(name, train_lines, test, hypotheses)} | {_general(recognizer, result)} |",
-        flush=True,
+        f"| {unseen(name, train_lines, test, hypotheses)} | {_general(recognizer, result)} |"
     )
+
+
+def learning_curves(rows: Sequence[str]) -> Curves:
+    """The CERs in rows that `run` gave; other lines are passed over, a later run replaces one."""
+    curves: Curves = {}
+    for row in rows:
+        cells = [cell.strip() for cell in row.split("|")[1:-1]]
+        if len(cells) > 5 and cells[0] in DOMAINS and cells[2] in STARTS:
+            by_start = curves.setdefault(cells[0], {})
+            by_start.setdefault(cells[2], {})[int(cells[1].replace(",", ""))] = (
+                float(cells[5]) / 100
+            )
+    return curves
+
+
+def draw(arguments: argparse.Namespace, curves: Curves) -> None:
+    """Write the figure, and say what half as many lines again would bring."""
+    plot_learning_curves(curves).savefig(arguments.figure)
+    for name, by_start in curves.items():
+        test = read_index(arguments.data / name / "val.txt")
+        for start, by_lines in by_start.items():
+            more = outlook(by_lines, sum(len(line.text) for line in test), max(by_lines) // 2)
+            print(f"{name} from {start}: {more}")
 
 
 def _general(recognizer: Recognizer, result: TrainResult) -> str:
@@ -135,15 +165,18 @@ def run_peers(arguments: argparse.Namespace, name: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--sets", nargs="+", default=list(DOMAINS), choices=DOMAINS)
+    parser.add_argument("--sets", nargs="*", default=list(DOMAINS), choices=DOMAINS)
     parser.add_argument("--lines", nargs="+", type=int, default=[0], help="0: all")
-    parser.add_argument("--starts", nargs="+", default=["base"], choices=["base", "nothing"])
+    parser.add_argument("--starts", nargs="+", default=["base"], choices=STARTS)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--epochs", type=int, default=TrainConfig.epochs)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("checkpoints/benchmark"))
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--figure", type=Path, help="learning curves as a picture")
+    parser.add_argument("--rows", type=Path, help="file with rows of earlier calls, to draw too")
     arguments = parser.parse_args()
+    rows = arguments.rows.read_text(encoding="utf-8").splitlines() if arguments.rows else []
     print(
         "| set | train lines | start | minutes | exact % | CER % | folded exact % | folded CER % "
         "| CER %, texts once | unseen texts, folded exact % | frozen clean CER % |"
@@ -152,9 +185,12 @@ def main() -> None:
     for name in arguments.sets:
         for num_lines in arguments.lines:
             for start in arguments.starts:
-                run(arguments, name, num_lines, BASE if start == "base" else None)
+                rows.append(run(arguments, name, num_lines, BASE if start == "base" else None))
+                print(rows[-1], flush=True)
         if arguments.peers:
             run_peers(arguments, name)
+    if arguments.figure:
+        draw(arguments, learning_curves(rows))
 
 
 if __name__ == "__main__":

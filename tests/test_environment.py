@@ -88,7 +88,7 @@ def test_the_constraint_is_one_version_of_torch_within_the_range():
     assert pin.version in required("workbook")["torch"].specifier
 
 
-@pytest.mark.parametrize("extra", [None, "workbook", "synth", "formats", "dev"])
+@pytest.mark.parametrize("extra", [None, "workbook", "synth", "formats", "tensorboard", "dev"])
 def test_the_installed_versions_are_within_the_ranges(extra):
     wrong = {
         name: version(name)

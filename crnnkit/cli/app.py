@@ -55,3 +55,7 @@ def version(
     if show:
         print(__version__)
         raise typer.Exit
+
+
+if __name__ == "__main__":  # as torchrun starts it
+    main()

@@ -44,9 +44,15 @@ def train(
     distill: Annotated[float, typer.Option(help="Weight of staying near the base.")] = 0.0,
     blend_base: Annotated[float, typer.Option(help="Share of the base's weights kept.")] = 0.0,
     frozen_share: Annotated[float, typer.Option(help="Run's share with frozen convs.")] = 0.0,
+    freeze_norm: Annotated[
+        bool, typer.Option(help="Batch norm keeps the base's statistics.")
+    ] = False,
     conv_lr_share: Annotated[float, typer.Option(help="Convolutions' share of lr.")] = 1.0,
     rare_repeat: Annotated[int, typer.Option(help="Show rare lines up to so often.")] = 3,
     turn: Annotated[str, typer.Option(help="auto: find upside-down lines; never.")] = "auto",
+    tensorboard: Annotated[
+        bool, typer.Option(help="Write TensorBoard's curves to output_dir/tensorboard too.")
+    ] = False,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 1,
     num_threads: NumThreads = 0,
@@ -67,10 +73,14 @@ def train(
 def _train(config: "TrainConfig") -> None:
     """Train with a bar and a line per epoch, export, and say what came of it."""
     from crnnkit.dataset.index import read_index
+    from crnnkit.finetuning import processes
     from crnnkit.finetuning.history import EpochResult
     from crnnkit.finetuning.trainer import train as run_training
     from crnnkit.serving.export import export_onnx
 
+    if not processes.is_first():
+        run_training(config)
+        return
     with tqdm(total=1.0, unit="run", bar_format=_TRAINING_BAR, disable=None) as bar:
 
         def show_epoch(result: EpochResult) -> None:

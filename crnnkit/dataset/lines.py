@@ -46,6 +46,16 @@ class Batch:
     """long (B,)."""
     lines: tuple[Line, ...]
 
+    def take(self, rows: Sequence[int]) -> "Batch":
+        """A batch of these rows, which may be none; the labels stay padded as they are."""
+        chosen = torch.tensor(rows, dtype=torch.long)
+        return Batch(
+            images=self.images[chosen],
+            target_ids=self.target_ids[chosen],
+            target_lengths=self.target_lengths[chosen],
+            lines=tuple(self.lines[row] for row in rows),
+        )
+
 
 def load_lines(
     lines: Sequence[Line], vocab: Vocab, config: LineConfig, turned: bool = False

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ class TrainConfig:
     """Learning rate of the convolutions, as a share of `lr`."""
     frozen_share: float = 0.0
     """Share of the run, at its start, during which the convolutions do not learn."""
+    freeze_norm: bool = False
+    """Batch norm keeps the checkpoint's statistics: a step then depends on each line alone, however
+    the lines are dealt out to processes."""
     weight_decay: float = 0.01
     """AdamW's, on weight matrices only."""
     max_gradient_norm: float = 5.0
@@ -91,6 +95,8 @@ class TrainConfig:
     """Of the forward pass: float32, bfloat16, or auto = the faster one, measured at the start."""
     device: str = "cpu"
     """A torch device: cpu, cuda, mps."""
+    tensorboard: bool = False
+    """Write the epochs to output_dir/tensorboard too, which takes the extra of that name."""
     resume: bool = False
     """Go on from output_dir/resume.safetensors after an interruption."""
 
@@ -129,9 +135,14 @@ class TrainConfig:
         if self.pretrained_ckpt is None:
             faults += [
                 f"{name} is {value}, but there is no pretrained_ckpt"
-                for name, value in (("distill", self.distill), ("blend_base", self.blend_base))
-                if value
+                for name, value in asdict(self).items()
+                if name in ("distill", "blend_base", "freeze_norm") and value
             ]
+        if self.tensorboard and find_spec("tensorboard") is None:
+            faults.append(
+                "tensorboard is True, but the package is not installed: "
+                "pip install 'crnnkit[tensorboard]' -c constraints.txt"
+            )
         if self.distill and self.general_data is None:
             faults.append(f"distill is {self.distill}, but there is no general_data")
         return faults

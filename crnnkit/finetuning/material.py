@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,8 @@ class Material:
     val_turned: tuple[LoadedLine, ...]
     general_train: tuple[LoadedLine, ...] = ()
     general_val: tuple[LoadedLine, ...] = ()
+    printed: Mapping[Line, str] = field(default_factory=dict)
+    """Of training and validation lines, where labels write otherwise: `model.spelling`."""
 
     @property
     def num_turned(self) -> int:
@@ -44,12 +47,22 @@ class Material:
         """Whether lines upside down belong to this domain."""
         return self.num_turned > TURN_SHARE * len(self.train)
 
-    @property
+    @cached_property
     def class_ids(self) -> list[int]:
         """The classes that training lines hold, ascending."""
         return sorted({i for item in self.train for i in item.target_ids})
 
-    def with_printed(self, printed: Mapping[Line, str], info: CheckpointInfo) -> "Material":
+    @property
+    def printed_texts(self) -> list[str]:
+        """What is printed on training and validation lines, in that order; nothing to tell: []."""
+        return [self.printed[item.line] for item in self.train + self.val] if self.printed else []
+
+    def with_printed_texts(self, texts: Sequence[str], info: CheckpointInfo) -> "Material":
+        """The same, with what `printed_texts` told."""
+        lines = (item.line for item in self.train + self.val)
+        return self.as_printed(dict(zip(lines, texts, strict=True)), info) if texts else self
+
+    def as_printed(self, printed: Mapping[Line, str], info: CheckpointInfo) -> "Material":
         """The same lines, to be read as printed; one too short for that as labelled."""
 
         def aimed(items: tuple[LoadedLine, ...]) -> tuple[LoadedLine, ...]:
@@ -61,6 +74,7 @@ class Material:
             train_turned=aimed(self.train_turned),
             val=aimed(self.val),
             val_turned=aimed(self.val_turned),
+            printed=printed,
         )
 
     def turned_upright(self, upright: Pass, turned: Pass) -> "Material":

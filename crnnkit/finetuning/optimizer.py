@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from crnnkit.model.crnn import CRNN, ClassicCRNN
 
@@ -66,6 +66,24 @@ def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], N
     return update
 
 
+def begin_learning(model: Network, freeze_norm: bool) -> None:
+    """Dropout and batch norm as in training; with `freeze_norm` the latter as in reading."""
+    model.train()
+    if freeze_norm:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+
 def frozen_copy(model: Network) -> Network:
     """The network as it is now, which no longer learns."""
     return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+def blended(network: CRNN | ClassicCRNN, start: nn.Module, share: float) -> CRNN | ClassicCRNN:
+    """A copy whose weights are by this share those of `start`."""
+    copy = frozen_copy(network)
+    for value, base in zip(copy.state_dict().values(), start.state_dict().values(), strict=True):
+        if value.is_floating_point():
+            value.lerp_(base, share)
+    return copy

@@ -12,7 +12,7 @@ from crnnkit.dataset.lines import Batch, LoadedLine, batches
 from crnnkit.metrics import Score, score
 from crnnkit.model.config import CheckpointInfo
 from crnnkit.model.decode import Decoded, greedy_decode
-from crnnkit.model.spelling import Spelling
+from crnnkit.model.spelling import Spelling, printed_text
 from crnnkit.vocab import Vocab
 
 Forward = Callable[[Batch], tuple[Tensor, Tensor]]
@@ -43,6 +43,26 @@ class Pass:
         self.lines += batch.lines
         self.references += [self._spelling.text(line.text) for line in batch.lines]
         self.hypotheses += [self._spelling.text(self.vocab.decode(row)) for row in ids]
+
+    @classmethod
+    def of_all(cls, parts: Sequence["Pass"]) -> "Pass":
+        """Passes over parts of the lines as one."""
+        whole = cls(parts[0].vocab)
+        for part in parts:
+            whole.loss_of |= part.loss_of
+            whole.uprightness_of |= part.uprightness_of
+            whole.total_loss += part.total_loss
+            whole.lines += part.lines
+            whole.references += part.references
+            whole.hypotheses += part.hypotheses
+        return whole
+
+    def printed(self, spelling: Spelling) -> dict[Line, str]:
+        """What is printed on each line, after label and reading; see `model.spelling`."""
+        return {
+            line: printed_text(line.text, reading, spelling)
+            for line, reading in zip(self.lines, self.hypotheses, strict=True)
+        }
 
     @property
     def num_lines(self) -> int:

@@ -19,7 +19,7 @@ from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import EpochResult
 
 _KEY = "crnnkit-resume"
-_MAY_DIFFER = ("resume", "minutes")
+_MAY_DIFFER = ("resume", "minutes", "tensorboard")
 
 
 @dataclass(frozen=True)

@@ -3,28 +3,29 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from crnnkit.dataset.index import Line, read_index
+from crnnkit.dataset.index import read_index
 from crnnkit.dataset.lines import Batch, LoadedLine, batches
-from crnnkit.errors import CrnnKitError
+from crnnkit.finetuning import processes
 from crnnkit.finetuning.calibrate import calibrate
 from crnnkit.finetuning.config import TrainConfig
+from crnnkit.finetuning.events import open_events, write_events
 from crnnkit.finetuning.history import (
     EpochResult,
     best_epoch,
     epochs_without_gain,
     write_history,
 )
+from crnnkit.finetuning.losses import divergence, forward, refuse_not_finite
 from crnnkit.finetuning.material import Material, epoch_lines, load_material
 from crnnkit.finetuning.optimizer import (
+    begin_learning,
+    blended,
     frozen_copy,
     lr_share,
     make_optimizer,
@@ -40,14 +41,13 @@ from crnnkit.finetuning.resume import (
     unpack_optimizer,
 )
 from crnnkit.finetuning.sampling import ClassSample, sample_classes
-from crnnkit.finetuning.speed import autocast, faster_precision, faster_threads, keep_freed_memory
+from crnnkit.finetuning.speed import faster_precision, faster_threads, keep_freed_memory
 from crnnkit.finetuning.start import starting_point
 from crnnkit.model.checkpoint import Checkpoint, save_checkpoint
 from crnnkit.model.config import CheckpointInfo
 from crnnkit.model.crnn import CRNN, ClassicCRNN
-from crnnkit.model.ctc import ctc_loss
 from crnnkit.model.decode import collapse
-from crnnkit.model.spelling import learn_spelling, printed_text
+from crnnkit.model.spelling import learn_spelling
 
 TURN_EPOCHS = (3, 8)
 """Epochs after which the training lines are turned upright by what the network has learnt; a
@@ -63,6 +63,8 @@ def train(
 ) -> TrainResult:
     """Train and keep the best epoch, see `history.best_epoch`; make its confidences honest.
 
+    Where torchrun started several processes, all of them call this and get the same result.
+
     Args:
         on_epoch: called after every epoch.
         on_batch: called after every step with the share of the run that is done, 0 to 1.
@@ -73,6 +75,7 @@ def train(
         VocabError: if the vocabulary lacks characters of the data.
     """
     keep_freed_memory()
+    processes.join()
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
     torch.manual_seed(config.seed)
@@ -86,13 +89,21 @@ def train(
         run.restore(load_state(run.state_path, config))
     else:
         run.prepare()
+    wants_events = config.tensorboard and processes.is_first()
+    events = (
+        open_events(config.output_dir / "tensorboard", len(run.history)) if wants_events else None
+    )
     while not run.is_over:
         result = run.train_epoch(on_batch)
         run.save(result)
+        if events is not None:
+            write_events(events, result)
         if on_epoch is not None:
             on_epoch(result)
     val, val_turned = run.material.val, run.material.val_turned
-    calibrate(run.best_path, val, val_turned, config.batch_size)
+    if processes.is_first():
+        calibrate(run.best_path, val, val_turned, config.batch_size)
+    processes.wait()
     return TrainResult(
         best_path=run.best_path,
         last_path=run.last_path,
@@ -126,12 +137,9 @@ class _Run:
         self.state_path = config.output_dir / "resume.safetensors"
         self.general_lines = frozenset(item.line for item in material.general_train)
         self.general_cer_before: float | None = None
-        self.own_classes = torch.tensor(material.class_ids)
-        self.printed: dict[Line, str] = {}
-        """Of training and validation lines that are labelled otherwise than printed."""
         self.epoch_done = 0.0  # share of the epoch that is not in the history yet
         self.dtype = torch.float32
-        self.started = time.perf_counter()
+        self.started, self.seconds = time.perf_counter(), 0.0
 
     def prepare(self) -> None:
         """Measure what is measured once: speed, general reading, upside-down lines."""
@@ -140,7 +148,7 @@ class _Run:
         if not config.num_threads and config.device == "cpu":
             torch.set_num_threads(faster_threads(self.model, probe))
         self.dtype = (
-            faster_precision(self.model, probe)
+            processes.agreed(faster_precision(self.model, probe))
             if config.precision == "auto"
             else getattr(torch, config.precision)
         )
@@ -152,14 +160,11 @@ class _Run:
             read = self._read(network, self.material.train)
             self._turn_lines(network, read)
             self._learn_spelling(network, read)
+        self._look_at_clock()
 
-    @property
-    def _labelled(self) -> tuple[LoadedLine, ...]:
-        return self.material.train + self.material.val
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self.started
+    def _look_at_clock(self) -> None:
+        """What ends the run and sets its rate is read here alone, and the same in all processes."""
+        self.seconds = processes.agreed(time.perf_counter() - self.started)
 
     @property
     def progress(self) -> float:
@@ -175,39 +180,42 @@ class _Run:
         return self.progress >= 1 or 0 < patience <= epochs_without_gain(self.history)
 
     @property
-    def general_limit(self) -> float | None:
-        """Highest general CER that still counts as remembering."""
-        before, allowed = self.general_cer_before, self.config.max_forgetting
-        return None if before is None or allowed is None else before + allowed
-
-    @property
     def best(self) -> EpochResult:
+        before, allowed = self.general_cer_before, self.config.max_forgetting
+        limit = None if before is None or allowed is None else before + allowed
         num_characters = sum(len(item.target_ids) for item in self.material.val)
-        return best_epoch(self.history, self.general_limit, num_characters)
+        return best_epoch(self.history, limit, num_characters)
 
     def train_epoch(self, on_batch: Callable[[float], None] | None) -> EpochResult:
         """One pass over the training lines, cut short where the minutes end; then validate."""
         epoch = len(self.history) + 1
         config, began = self.config, time.perf_counter()
         sums = Pass(self.info.vocab, self.info.spelling)
-        torch.manual_seed(config.seed * 100_003 + epoch)  # dropout's draws: see resume.py
-        self.model.train()
+        # dropout's draws: see resume.py
+        torch.manual_seed((config.seed + 1_000 * processes.rank()) * 100_003 + epoch)
+        begin_learning(self.model, config.freeze_norm)
         lines = epoch_lines(config, self.material, (config.seed, epoch))
-        rng = np.random.default_rng((config.seed, epoch, 1))
+        rng, num_lines = np.random.default_rng((config.seed, epoch, 1)), 0
         for batch in batches(lines, config.batch_size, (config.seed, epoch), config.varied_share):
-            losses, best_ids = self._step(batch, rng)
-            sums.add(batch, losses, [collapse(ids) for ids in best_ids.tolist()])
-            self.epoch_done = sums.num_lines / len(lines)
+            self._step(batch, rng, sums)
+            self._look_at_clock()
+            num_lines += len(batch.lines)
+            self.epoch_done = num_lines / len(lines)
             if on_batch is not None:
                 on_batch(self.progress)
             if self.progress >= 1:
                 break
-        lines_per_second = sums.num_lines / (time.perf_counter() - began)
+        lines_per_second = num_lines / (time.perf_counter() - began)
+        sums = Pass.of_all(processes.gathered(sums))
+        for network in (self.model, self.average):
+            processes.average_buffers(network)
         network = self._kept_network()
         if epoch in TURN_EPOCHS:
             self._turn_lines(network)
         val = self._read(network, self.material.val, self.material.val_turned)
-        return EpochResult(
+        general_cer = self._general_cer(network)
+        self._look_at_clock()
+        result = EpochResult(
             epoch=epoch,
             train_loss=sums.loss,
             train_cer=sums.score.cer,
@@ -217,43 +225,55 @@ class _Run:
             lr=self.optimizer.param_groups[0]["lr"],
             lines_per_second=lines_per_second,
             seconds=self.seconds,
-            general_cer=self._general_cer(network),
+            general_cer=general_cer,
         )
+        return processes.agreed(result)
 
-    def _step(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, NDArray[np.intp]]:
-        """One optimiser step; returns losses (B,) and the best class of every step (B, T)."""
+    def _step(self, batch: Batch, rng: np.random.Generator, sums: Pass) -> None:
+        """One optimiser step on a batch, of which this process computes its share."""
         self._set_learning_rates()
         classes = self._classes(batch, rng)
-        logits, losses = self._forward(self.model, batch, classes)
-        if not torch.isfinite(losses).all():
-            bad = [
-                str(line.image)
-                for line, loss in zip(batch.lines, losses, strict=True)
-                if not loss.isfinite()
-            ]
-            raise CrnnKitError(
-                f"loss is not finite in epoch {len(self.history) + 1} for: {', '.join(bad)}. "
-                "Look at these pictures; if they are fine, lower lr."
-            )
-        # a small batch at the end of a width bucket takes a small step
-        share = len(batch.lines) / self.config.batch_size
-        loss = share * losses.sum() / batch.target_lengths.sum().clamp(min=1)
-        if self.config.distill:
-            loss = loss + share * self.config.distill * self._divergence(batch, logits, classes)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        if mine := range(len(batch.lines))[processes.share()]:
+            self._learn(batch.take(mine), batch, classes, sums)
+        processes.sum_gradients(self.model.parameters())
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()
         self.average.update_parameters(self.model)
+
+    def _learn(self, mine: Batch, whole: Batch, classes: ClassSample | None, sums: Pass) -> None:
+        """Add what some of a whole batch's lines give to its gradient; note what they read."""
+        logits, losses = forward(self.model, mine, self.dtype, classes)
+        refuse_not_finite(losses, mine, len(self.history) + 1)
+        # a small batch at the end of a width bucket takes a small step
+        share = len(whole.lines) / self.config.batch_size
+        loss = share * losses.sum() / whole.target_lengths.sum().clamp(min=1)
+        if self.config.distill:
+            loss = loss + share * self.config.distill * self._moved(mine, whole, logits, classes)
+        loss.backward()
         # numpy's argmax is several times as fast as torch's
         best = logits.detach().float().cpu().numpy().argmax(2)
-        return losses.detach(), best if classes is None else classes.ids.numpy()[best]
+        ids = best if classes is None else classes.ids.numpy()[best]
+        sums.add(mine, losses.detach(), [collapse(row) for row in ids.tolist()])
+
+    def _moved(
+        self, mine: Batch, whole: Batch, logits: Tensor, classes: ClassSample | None
+    ) -> Tensor:
+        """Divergence from the start on the whole batch's general lines, nats per time step; the
+        part of it that some lines have."""
+        general = [row for row, line in enumerate(mine.lines) if line in self.general_lines]
+        if not general:
+            return logits.new_zeros(())
+        assert self.start is not None, "the configuration asks for both or neither"
+        num_general = sum(line in self.general_lines for line in whole.lines)
+        nats = divergence(self.start, mine.take(general), logits[general], self.dtype, classes)
+        return nats / (num_general * logits.shape[1])
 
     def _classes(self, batch: Batch, rng: np.random.Generator) -> ClassSample | None:
         """What this step looks at of the vocabulary; None: all of it."""
         if not self.config.drawn_classes or not isinstance(self.model, CRNN):
             return None
-        kept = torch.cat([self.own_classes, batch.target_ids.flatten()])
+        kept = torch.cat([torch.tensor(self.material.class_ids), batch.target_ids.flatten()])
         return sample_classes(kept, self.model.vocab_size, self.config.drawn_classes, rng)
 
     def _set_learning_rates(self) -> None:
@@ -261,41 +281,6 @@ class _Run:
         for group in self.optimizer.param_groups:
             share = 0.0 if is_frozen and group["is_conv"] else group["lr_share"]
             group["lr"] = self.config.peak_lr * share * lr_share(self.progress, self.config.warmup)
-
-    def _forward(
-        self, model: nn.Module, batch: Batch, classes: ClassSample | None = None
-    ) -> tuple[Tensor, Tensor]:
-        device = self.config.device
-        images = batch.images.to(device, memory_format=torch.channels_last)
-        target_ids = batch.target_ids if classes is None else classes.compact(batch.target_ids)
-        logits = self._logits(model, images, classes)
-        losses = ctc_loss(logits, target_ids.to(device), batch.target_lengths.to(device))
-        return logits, losses
-
-    def _logits(self, model: nn.Module, images: Tensor, classes: ClassSample | None) -> Tensor:
-        device = self.config.device
-        with autocast(device, self.dtype):
-            if classes is None:
-                return cast(Tensor, model(images))
-            logits = model(images, classes.ids.to(device))
-        return cast(Tensor, logits + classes.log_weights.to(device))
-
-    def _divergence(self, batch: Batch, logits: Tensor, classes: ClassSample | None) -> Tensor:
-        """Kullback-Leibler divergence from the starting network's output on general lines, nats
-        per time step (Li and Hoiem 2016, "Learning without Forgetting")."""
-        general = torch.tensor([line in self.general_lines for line in batch.lines])
-        if not general.any():
-            return logits.new_zeros(())
-        assert self.start is not None, "the configuration asks for both or neither"
-        with torch.no_grad():
-            images = batch.images[general].to(self.config.device)
-            wanted = self._logits(self.start, images, classes)
-        return F.kl_div(
-            logits[general].log_softmax(2, dtype=torch.float32).flatten(0, 1),
-            wanted.log_softmax(2, dtype=torch.float32).flatten(0, 1),
-            log_target=True,
-            reduction="batchmean",
-        )
 
     def _turn_lines(self, network: CRNN | ClassicCRNN, upright: Pass | None = None) -> None:
         """Turn training lines that read better upside down; if there are some, read so as well.
@@ -319,20 +304,12 @@ class _Run:
         Args:
             read: the training lines as `network`, the pretrained one, reads them.
         """
-        charset = self.info.charset
-        written_as = learn_spelling(read.references, read.hypotheses, charset)
-        if not written_as:
-            return
-        val = self._read(network, self.material.val)
-        self.info = replace(self.info, written_as=written_as)
-        for done in (read, val):
-            for line, reading in zip(done.lines, done.hypotheses, strict=True):
-                self.printed[line] = printed_text(line.text, reading, self.info.spelling)
-        self._aim_at_printed()
-
-    def _aim_at_printed(self) -> None:
-        self.material = self.material.with_printed(self.printed, self.info)
-        self.own_classes = torch.tensor(self.material.class_ids)
+        written_as = learn_spelling(read.references, read.hypotheses, self.info.charset)
+        if written_as:
+            val = self._read(network, self.material.val)
+            self.info = replace(self.info, written_as=written_as)
+            printed = read.printed(self.info.spelling) | val.printed(self.info.spelling)
+            self.material = self.material.as_printed(printed, self.info)
 
     def _read(
         self,
@@ -341,11 +318,15 @@ class _Run:
         turned: Sequence[LoadedLine] = (),
         info: CheckpointInfo | None = None,
     ) -> Pass:
-        def forward(batch: Batch) -> tuple[Tensor, Tensor]:
-            return self._forward(network, batch)
+        """Read lines, every process its share of them, with a result that all have."""
+
+        def run(batch: Batch) -> tuple[Tensor, Tensor]:
+            return forward(network, batch, self.dtype)
 
         network.eval()
-        return read_lines(forward, info or self.info, lines, turned, self.config.batch_size)
+        share = processes.share()
+        read = read_lines(run, info or self.info, lines[share], turned[share])
+        return Pass.of_all(processes.gathered(read))
 
     def _general_cer(self, network: CRNN | ClassicCRNN) -> float | None:
         """Of general lines, as printed; None without any."""
@@ -360,18 +341,17 @@ class _Run:
         if not self.config.blend_base:
             return network
         assert self.start is not None, "the configuration asks for both or neither"
-        blended = frozen_copy(network)
-        for value, base in zip(
-            blended.state_dict().values(), self.start.state_dict().values(), strict=True
-        ):
-            if value.is_floating_point():
-                value.lerp_(base, self.config.blend_base)
-        return blended
+        return blended(network, self.start, self.config.blend_base)
 
     def save(self, result: EpochResult) -> None:
-        """Write last, best where it is, the history, and at the end the state that names them."""
+        """Take in an epoch and, in the first process, write it."""
         self.history.append(result)
         self.epoch_done = 0.0
+        if processes.is_first():
+            self._write(result)
+
+    def _write(self, result: EpochResult) -> None:
+        """Write last, best where it is, the history, and at the end the state that names them."""
         metrics = {
             n: float(v) for n, v in asdict(result).items() if n != "seconds" and v is not None
         }
@@ -393,7 +373,7 @@ class _Run:
             "turned": [item.turned for item in self.material.train],
             "turn_below": self.info.line.turn_below,
             "written_as": self.info.written_as,
-            "printed": [self.printed.get(item.line) for item in self._labelled],
+            "printed": self.material.printed_texts,
         }
         return RunState(tensors | pack_optimizer(self.optimizer), tuple(self.history), facts)
 
@@ -408,13 +388,11 @@ class _Run:
         self.material = self.material.with_turned(facts["turned"])
         line = replace(self.info.line, turn_below=facts["turn_below"])
         self.info = replace(self.info, line=line, written_as=facts["written_as"])
-        if facts["written_as"]:
-            lines = (item.line for item in self._labelled)
-            self.printed = dict(zip(lines, facts["printed"], strict=True))
-            self._aim_at_printed()
+        self.material = self.material.with_printed_texts(facts["printed"], self.info)
         self.dtype = getattr(torch, facts["precision"])
         torch.set_num_threads(facts["num_threads"])
-        self.started = time.perf_counter() - facts["seconds"]
+        self.seconds = facts["seconds"]
+        self.started = time.perf_counter() - self.seconds
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

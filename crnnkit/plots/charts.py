@@ -180,6 +180,39 @@ def plot_runs(histories: Mapping[str, Sequence[Epoch]]) -> Plot:
     return figure
 
 
+def plot_learning_curves(
+    cers: Mapping[str, Mapping[str, Mapping[int, float]]],
+) -> Plot:
+    """CER on test lines against the number of training lines, one panel per data set.
+
+    Args:
+        cers: data set → where training began from, at most four → training lines → CER.
+    """
+    figure = new_figure(3.2)
+    panels = figure.subplots(1, len(cers), squeeze=False)[0]
+    for axes, (name, by_start) in zip(panels, cers.items(), strict=True):
+        for (start, by_lines), colour in zip(
+            by_start.items(), (BLUE, ORANGE, GREEN, RED), strict=False
+        ):
+            lines, values = zip(*sorted(by_lines.items()), strict=True)
+            axes.plot(lines, values, ".-", color=colour, markersize=8, label=start)
+            for x, y in zip(lines, values, strict=True):
+                axes.annotate(
+                    f"{y:.1%}", (x, y), (3, 4), textcoords="offset points", fontsize=7, color=colour
+                )
+        tried = sorted({n for by_lines in by_start.values() for n in by_lines})
+        axes.set_xscale("log")
+        axes.set_xticks(tried, [f"{n:,}" for n in tried], minor=False)
+        axes.set_xticks([], minor=True)
+        axes.margins(x=0.15)
+        axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.set_title(name, fontsize=9, color=GREY)
+        axes.legend(frameon=False, fontsize=8)
+        label_axes(axes, "training lines", "character error rate" if axes is panels[0] else "")
+    return figure
+
+
 def plot_confusions(counts: Mapping[tuple[str, str], int], num_shown: int = 15) -> Plot:
     """The most frequent wrong characters, printed → read; ∅ is nothing, ␣ a space."""
     pairs = sorted(counts, key=lambda pair: (-counts[pair], pair))[:num_shown]

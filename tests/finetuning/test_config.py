@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from crnnkit.errors import ConfigError
+from crnnkit.finetuning import config
 from crnnkit.finetuning.config import PretrainConfig, TrainConfig
 
 FILES = (Path("train.txt"), Path("val.txt"), Path("out"))
@@ -16,6 +17,21 @@ def test_all_values_out_of_range_are_named_at_once():
 def test_an_unknown_setting_is_refused():
     with pytest.raises(TypeError, match="learning_rate"):
         TrainConfig(*FILES, learning_rate=1e-3)
+
+
+def test_what_a_setting_needs_is_named(monkeypatch):
+    settings = {"distill": 1.0, "blend_base": 0.1, "freeze_norm": True, "tensorboard": True}
+    monkeypatch.setattr(config, "find_spec", {"tensorboard": None}.get)
+    with pytest.raises(ConfigError) as error:
+        TrainConfig(*FILES, **settings)
+    for named in (
+        "distill is 1.0, but there is no pretrained_ckpt",
+        "blend_base is 0.1, but",
+        "freeze_norm is True, but",
+        "pip install 'crnnkit[tensorboard]'",
+        "distill is 1.0, but there is no general_data",
+    ):
+        assert named in str(error.value)
 
 
 def test_all_values_of_pretraining_out_of_range_are_named_at_once():

@@ -114,7 +114,7 @@ def test_lines_are_read_as_printed_where_that_fits():
     own, other = loaded("A", 1), loaded("A", 1, turned=True)
     val = LoadedLine(Line(Path("v"), "AA", 1), np.zeros((32, 16), np.uint8), LineConfig(), (1, 1))
     printed = {own.line: "·a", val.line: "a·a·A"}
-    material = Material((own,), (other,), (val,), ()).with_printed(printed, info)
+    material = Material((own,), (other,), (val,), ()).as_printed(printed, info)
     assert [item.target_ids for item in material.train + material.train_turned] == [(3, 2)] * 2
     assert material.class_ids == [2, 3]
     assert own.line.text == "A"  # what is reported stays the label

@@ -2,11 +2,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from crnnkit.dataset.index import Line, write_index
 from crnnkit.errors import CheckpointError, ConfigError, CrnnKitError, DatasetError, VocabError
-from crnnkit.finetuning import start, trainer
+from crnnkit.finetuning import losses, start, trainer
 from crnnkit.finetuning.config import TrainConfig
+from crnnkit.finetuning.events import CHARTS
 from crnnkit.finetuning.history import read_history
 from crnnkit.finetuning.optimizer import lr_share
 from crnnkit.finetuning.trainer import train
@@ -133,7 +135,7 @@ def test_a_loss_that_is_not_finite_names_the_pictures(config, monkeypatch):
     def broken(logits, _ids, _lengths):
         return logits.sum((1, 2)) * torch.tensor(float("nan"))
 
-    monkeypatch.setattr(trainer, "ctc_loss", broken)
+    monkeypatch.setattr(losses, "ctc_loss", broken)
     with pytest.raises(CrnnKitError, match=r"not finite in epoch 1 for: .*train_\d.png"):
         train(config)
 
@@ -152,6 +154,21 @@ def test_an_interrupted_run_goes_on_bit_for_bit(config, tmp_path):
         expected = load_checkpoint(getattr(whole, path)).model.state_dict()
         found = load_checkpoint(getattr(resumed, path)).model.state_dict()
         assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_tensorboard_shows_the_history_of_a_run_and_of_its_resumption(config):
+    config = replace(config, epochs=3, tensorboard=True)
+    train(replace(config, epochs=4, seed=5))  # a new run in the same folder hides this one
+    with pytest.raises(KeyboardInterrupt):
+        train(config, on_epoch=_interrupt_after(2))
+    history = train(replace(config, resume=True)).history
+    shown = EventAccumulator(str(config.output_dir / "tensorboard")).Reload()
+    for chart, field in CHARTS.items():
+        if field == "general_cer":  # there are no general lines
+            assert chart not in shown.Tags()["scalars"]
+            continue
+        points = [(point.step, point.value) for point in shown.Scalars(chart)]
+        assert points == [(e.epoch, pytest.approx(getattr(e, field))) for e in history]
 
 
 def test_a_run_is_not_resumed_with_other_settings(config):

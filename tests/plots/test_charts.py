@@ -18,6 +18,10 @@ EPOCHS = [
 ]
 BINS = [(0.3, 0.1, 10), (0.8, 0.9, 190)]
 POINTS = [(0.99, 10, 0), (0.9, 100, 1), (0.85, 110, 2), (0.5, 150, 20), (0.2, 200, 60)]
+CURVES = {
+    "plates": {"base": {60: 0.2, 600: 0.02, 200: 0.1}, "nothing": {60: 0.9, 600: 0.1}},
+    "receipts": {"base": {60: 0.3}},
+}
 
 # One of each, with characters that matplotlib's font lacks wherever there is a text.
 FIGURES = {
@@ -26,6 +30,7 @@ FIGURES = {
         Counter(CHINESE + "℃$" + RARE), missing=["参", RARE]
     ),
     "runs": lambda: charts.plot_runs({"good": EPOCHS, "few": EPOCHS[:1]}),
+    "learning_curves": lambda: charts.plot_learning_curves(CURVES),
     "vocab_cost": lambda: charts.plot_vocab_cost({"own": 400, "merged": 7051}, 160, 80),
     "history": lambda: charts.plot_history(EPOCHS),
     "confusions": lambda: charts.plot_confusions({("参", "叁"): 3, ("", " "): 2, ("$", "S"): 1}),
@@ -54,6 +59,17 @@ def test_the_epoch_kept_is_the_one_of_lowest_cer_then_loss(words, epoch):
     assert "best: epoch 3, CER 10.00%" in words(figure)
     (kept,) = (curve for curve in figure.axes[1].lines if curve.get_label() == "kept")
     assert kept.get_xydata().tolist() == [[3, 0.1]]
+
+
+def test_learning_curves_show_every_number_in_order(words):
+    figure = charts.plot_learning_curves(CURVES)
+    assert [axes.get_title() for axes in figure.axes] == ["plates", "receipts"]
+    base, nothing = figure.axes[0].lines
+    assert base.get_xydata().tolist() == [[60, 0.2], [200, 0.1], [600, 0.02]]
+    assert nothing.get_label() == "nothing"
+    ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert ticks == ["60", "200", "600"]
+    assert {"20.0%", "10.0%", "2.0%", "90.0%", "30.0%"} <= set(words(figure))
 
 
 def test_runs_are_told_apart_on_training_and_on_validation_lines(epoch):

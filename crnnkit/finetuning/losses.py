@@ -1,0 +1,69 @@
+"""What a step learns from: the CTC loss, and how far general lines have moved from the start."""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crnnkit.dataset.lines import Batch
+from crnnkit.errors import CrnnKitError
+from crnnkit.finetuning.sampling import ClassSample
+from crnnkit.finetuning.speed import autocast
+from crnnkit.model.ctc import ctc_loss
+
+
+def forward(
+    model: nn.Module, batch: Batch, dtype: torch.dtype, classes: ClassSample | None = None
+) -> tuple[Tensor, Tensor]:
+    """Logits (B, T, V) and CTC losses (B,); of the sampled classes alone, (B, T, C)."""
+    target_ids = batch.target_ids if classes is None else classes.compact(batch.target_ids)
+    logits = _logits(model, batch.images, dtype, classes)
+    device = logits.device
+    return logits, ctc_loss(logits, target_ids.to(device), batch.target_lengths.to(device))
+
+
+def refuse_not_finite(losses: Tensor, batch: Batch, epoch: int) -> None:
+    """Stop a run before its weights are lost.
+
+    Raises:
+        CrnnKitError: naming the pictures whose loss is infinite or no number.
+    """
+    is_bad = (~losses.isfinite()).tolist()
+    if any(is_bad):
+        bad = [str(line.image) for line, is_one in zip(batch.lines, is_bad, strict=True) if is_one]
+        raise CrnnKitError(
+            f"loss is not finite in epoch {epoch} for: {', '.join(bad)}. "
+            "Look at these pictures; if they are fine, lower lr."
+        )
+
+
+def divergence(
+    start: nn.Module,
+    batch: Batch,
+    logits: Tensor,
+    dtype: torch.dtype,
+    classes: ClassSample | None = None,
+) -> Tensor:
+    """Kullback-Leibler divergence of logits (B, T, V) from the starting network's, in nats, summed
+    over lines and time steps (Li and Hoiem 2016, "Learning without Forgetting")."""
+    with torch.no_grad():
+        wanted = _logits(start, batch.images, dtype, classes)
+    return F.kl_div(
+        logits.log_softmax(2, dtype=torch.float32).flatten(0, 1),
+        wanted.log_softmax(2, dtype=torch.float32).flatten(0, 1),
+        log_target=True,
+        reduction="sum",
+    )
+
+
+def _logits(
+    model: nn.Module, images: Tensor, dtype: torch.dtype, classes: ClassSample | None
+) -> Tensor:
+    device = next(model.parameters()).device
+    images = images.to(device, memory_format=torch.channels_last)
+    with autocast(device.type, dtype):
+        if classes is None:
+            return cast(Tensor, model(images))
+        logits = model(images, classes.ids.to(device))
+    return cast(Tensor, logits + classes.log_weights.to(device))
