@@ -4,6 +4,8 @@ DATA holds one folder per set with train.txt and val.txt. For each set one run w
 settings, from the base checkpoint and from nothing; a tenth of train (other texts, of receipts
 other documents) chooses the epoch, val is read once, at the end. `--lines 60 200 600` gives the
 learning curve. Prints one row per run; `--peers` adds what RapidOCR and Tesseract read.
+`--folds 5` takes train and val together and lets each fifth of the lines be the test once; a last
+row counts the readings of all folds.
 `--figure FILE.png` draws the rows as learning curves, those that earlier calls printed to the file
 `--rows FILE` too, and says what more lines would bring; with `--sets` and nothing after it, nothing
 is trained.
@@ -56,20 +58,44 @@ DOMAINS = {
 }
 
 
-def prepare(data: Path, name: str, num_lines: int, folder: Path) -> tuple[list[Line], list[Line]]:
-    """Write folder/train.txt and val.txt from the first lines of a seeded order of train.txt.
+@dataclass(frozen=True)
+class Task:
+    """What one run learns from, and what it is judged by."""
+
+    name: str
+    """Of the set."""
+    title: str
+    lines: list[Line]
+    test: list[Line]
+
+
+def tasks(data: Path, name: str, num_folds: int) -> list[Task]:
+    """The set as it comes, or one task per fold."""
+    lines, test = (read_index(data / name / f"{split}.txt") for split in ("train", "val"))
+    if num_folds < 2:
+        return [Task(name, name, lines, test)]
+    shares = {f"{name} {n}/{num_folds}": 1 / num_folds for n in range(1, num_folds + 1)}
+    folds = split_lines(lines + test, shares, 0, DOMAINS[name].group_of)
+    return [
+        Task(name, title, [line for t, fold in folds.items() if t != title for line in fold], fold)
+        for title, fold in folds.items()
+    ]
+
+
+def prepare(task: Task, num_lines: int, folder: Path) -> list[Line]:
+    """Write folder/train.txt and val.txt from the first lines of a seeded order of the task's.
 
     Returns:
-        the lines that are trained on, and the test lines.
+        the lines that are trained on.
     """
-    lines = read_index(data / name / "train.txt")
+    lines, name = task.lines, task.name
     if num_lines:
         chosen = np.random.default_rng(0).permutation(len(lines))[:num_lines]
         lines = [lines[i] for i in sorted(chosen)]
     parts = split_lines(lines, {"train": 0.9, "val": 0.1}, 0, DOMAINS[name].group_of)
     for split, members in parts.items():
         write_index(folder / f"{split}.txt", members)
-    return parts["train"], read_index(data / name / "val.txt")
+    return parts["train"]
 
 
 def figures(name: str, references: Sequence[str], hypotheses: Sequence[str]) -> str:
@@ -92,12 +118,14 @@ def unseen(name: str, train_lines: Sequence[Line], test: Sequence[Line], read: l
     return f"{100 * right / len(new):.1f} of {len(new)}"
 
 
-def run(arguments: argparse.Namespace, name: str, num_lines: int, start: Path | None) -> str:
-    """Train once, read val once, give the row."""
-    origin = "base" if start else "nothing"
-    folder = arguments.out / f"{name}_{num_lines or 'all'}_{origin}"
+def run(
+    arguments: argparse.Namespace, task: Task, num_lines: int, start: Path | None
+) -> tuple[str, list[str]]:
+    """Train once, read the test once; gives the row and the readings."""
+    origin, name, test = "base" if start else "nothing", task.name, task.test
+    folder = arguments.out / f"{task.title.replace('/', '_')}_{num_lines or 'all'}_{origin}"
     folder.mkdir(parents=True, exist_ok=True)
-    train_lines, test = prepare(arguments.data, name, num_lines, folder)
+    train_lines = prepare(task, num_lines, folder)
     config = TrainConfig(
         folder / "train.txt",
         folder / "val.txt",
@@ -114,10 +142,31 @@ def run(arguments: argparse.Namespace, name: str, num_lines: int, start: Path | 
     recognizer = Recognizer.load(result.best_path, arguments.threads or None)
     hypotheses = [r.text for r in recognizer.read_lines([line.image for line in test])]
     row = figures(name, [line.text for line in test], hypotheses)
-    return (
-        f"| {name} | {len(train_lines)} | {origin} | {minutes:.1f} | {row} "
+    row = (
+        f"| {task.title} | {len(train_lines)} | {origin} | {minutes:.1f} | {row} "
         f"| {unseen(name, train_lines, test, hypotheses)} | {_general(recognizer, result)} |"
     )
+    return row, hypotheses
+
+
+def run_folds(
+    arguments: argparse.Namespace, name: str, num_lines: int, start: Path | None
+) -> list[str]:
+    """Every fold, and all of them together; prints the rows and gives them back."""
+    rows: list[str] = []
+    references: list[str] = []
+    hypotheses: list[str] = []
+    for task in tasks(arguments.data, name, arguments.folds):
+        row, read = run(arguments, task, num_lines, start)
+        rows.append(row)
+        print(row, flush=True)
+        references += [line.text for line in task.test]
+        hypotheses += read
+    if len(rows) > 1:
+        origin = "base" if start else "nothing"
+        row = figures(name, references, hypotheses)
+        print(f"| {name}, all folds | – | {origin} | – | {row} | – | – |", flush=True)
+    return rows
 
 
 def learning_curves(rows: Sequence[str]) -> Curves:
@@ -167,6 +216,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", nargs="*", default=list(DOMAINS), choices=DOMAINS)
     parser.add_argument("--lines", nargs="+", type=int, default=[0], help="0: all")
+    parser.add_argument("--folds", type=int, default=1, help="1: train.txt and val.txt as they are")
     parser.add_argument("--starts", nargs="+", default=["base"], choices=STARTS)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--epochs", type=int, default=TrainConfig.epochs)
@@ -185,8 +235,7 @@ def main() -> None:
     for name in arguments.sets:
         for num_lines in arguments.lines:
             for start in arguments.starts:
-                rows.append(run(arguments, name, num_lines, BASE if start == "base" else None))
-                print(rows[-1], flush=True)
+                rows += run_folds(arguments, name, num_lines, BASE if start == "base" else None)
         if arguments.peers:
             run_peers(arguments, name)
     if arguments.figure:

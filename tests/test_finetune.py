@@ -1,4 +1,8 @@
-from benchmarks.finetune import learning_curves
+import numpy as np
+
+from benchmarks.finetune import learning_curves, tasks
+from crnnkit.dataset.index import Line, write_index
+from crnnkit.preprocessing.images import write_image
 
 
 def test_rows_of_earlier_calls_become_curves():
@@ -16,3 +20,21 @@ def test_rows_of_earlier_calls_become_curves():
         "plates": {"base": {54: 0.02, 2540: 0.0025}},
         "receipts": {"nothing": {54: 0.75}},
     }
+
+
+def test_every_line_is_the_test_of_one_fold_and_never_beside_its_own_text(tmp_path):
+    folder = tmp_path / "plates"
+    folder.mkdir()
+    for split, texts in {"train": "aabcdefgh", "val": "aijklmn"}.items():
+        lines = [Line(folder / f"{split}{n}.png", text, n) for n, text in enumerate(texts, 1)]
+        for line in lines:
+            write_image(line.image, np.zeros((8, 8), np.uint8))
+        write_index(folder / f"{split}.txt", lines)
+    (whole,) = tasks(tmp_path, "plates", 1)
+    assert (len(whole.lines), len(whole.test)) == (9, 7)
+    folds = tasks(tmp_path, "plates", 4)
+    assert [fold.title for fold in folds] == [f"plates {n}/4" for n in (1, 2, 3, 4)]
+    assert sorted(line.text for fold in folds for line in fold.test) == sorted("aabcdefghaijklmn")
+    for fold in folds:
+        assert len(fold.lines) + len(fold.test) == 16
+        assert not {line.text for line in fold.lines} & {line.text for line in fold.test}
