@@ -34,6 +34,7 @@ for command in (
     data.convert,
     data.vocab,
     data.synth,
+    training.prune,
     training.pretrain,
 ):
     app.command()(command)
