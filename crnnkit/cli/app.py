@@ -27,6 +27,7 @@ for command in (
     reading.export,
     reading.recognize,
     serving.serve,
+    serving.promote,
     workbook.pipeline,
     workbook.notebooks,
     data.doctor,
