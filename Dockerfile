@@ -12,7 +12,7 @@ RUN python3 -m venv /opt/crnnkit \
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/crnnkit /opt/crnnkit
 # The folders are the user's, so that new volumes are, too.
-RUN useradd --system --uid 10001 --no-create-home crnnkit \
+RUN useradd --uid 10001 --no-create-home crnnkit \
     && mkdir -p /models /feedback \
     && chown crnnkit /feedback
 USER 10001

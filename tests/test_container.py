@@ -16,6 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 from crnnkit.cli.app import app
+from crnnkit.serving.client import post
 from crnnkit.serving.server import DRAIN_SECONDS
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +64,26 @@ def test_compose_takes_away_what_the_service_does_not_need():
     assert targets == set(json.loads(instructions("VOLUME")[0]))
 
 
+def test_compose_reads_its_file():
+    """Unknown keys and values of the wrong kind are faults to it; no engine is needed."""
+    tools = (["docker-compose"], ["docker", "compose"])
+    found = [t for t in tools if shutil.which(t[0]) and runs(*t, "version")]
+    if not found:
+        pytest.skip("not run: no docker compose")
+    command = [*found[0], "-f", "compose.yaml", "config", "--format", "json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    service = json.loads(done.stdout)["services"]["crnnkit"]
+    models, feedback = service["volumes"]
+    assert (models["type"], models["read_only"]) == ("bind", True)
+    assert (feedback["type"], feedback.get("read_only", False)) == ("volume", False)
+
+
+def runs(*command: str) -> bool:
+    """Whether a command ends well."""
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
 @pytest.mark.slow
 def test_hadolint_finds_nothing():
     if shutil.which("hadolint") is None:
@@ -88,21 +109,30 @@ def image() -> str:
 @pytest.mark.slow
 def test_the_image_serves_read_only_without_torch_and_ends_on_sigterm(image, tmp_path):
     shutil.copy(ROOT / "checkpoints/base.onnx", tmp_path / "serving.onnx")
-    run = "podman --cgroup-manager cgroupfs --runtime runc run --rm --network host --read-only"
-    run += f" --tmpfs /tmp --cap-drop all --name {IMAGE} -v {tmp_path}:/models:ro"
-    with subprocess.Popen(
-        [*run.split(), image, "--model", "/models/serving.onnx", "--port", str(PORT)]
-    ):
+    run = "podman --cgroup-manager cgroupfs --runtime runc run --rm --read-only --tmpfs /tmp"
+    run += f" --cap-drop all --name {IMAGE} -p 127.0.0.1:{PORT}:5000 -v {tmp_path}:/models:ro"
+    serve = ["--model", "/models/serving.onnx", "--feedback", "/feedback"]
+    with subprocess.Popen([*run.split(), image, *serve]):
         try:
             assert answers("readyz")["status"] == "ready"
-            inside = ["podman", "exec", IMAGE, "python3", "-c"]
-            code = "import importlib.util as u, os; print(u.find_spec('torch'), os.getuid())"
-            told = subprocess.run([*inside, code], capture_output=True, text=True, check=True)
-            assert told.stdout.split() == ["None", "10001"]
+            assert runs("podman", "healthcheck", "run", IMAGE)
+            assert inside("import importlib.util as u; print(u.find_spec('torch'))") == "None"
+            assert inside("import os; print(os.getuid())") == "10001"
+            fields = {"box": "[[0,0],[298,0],[298,38],[0,38]]", "text": "66-87"}
+            pictures = [ROOT / "data/demo/images/1000.jpg"]
+            kept = post(f"http://127.0.0.1:{PORT}/api/feedback", pictures, fields).body["id"]
+            row = inside("print(open('/feedback/feedback.txt').read())")
+            assert row == f"img/{kept}.png\t66-87"
         finally:
             began = time.monotonic()
             subprocess.run(["podman", "stop", "--time", "20", IMAGE], check=True)
     assert time.monotonic() - began < 10  # not killed
+
+
+def inside(code: str) -> str:
+    """Give what Python prints inside the container."""
+    command = ["podman", "exec", IMAGE, "python3", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def answers(route: str) -> dict:

@@ -27,6 +27,7 @@ for command in (
     reading.export,
     reading.recognize,
     serving.serve,
+    serving.promote,
     workbook.pipeline,
     workbook.notebooks,
     data.doctor,
@@ -34,6 +35,7 @@ for command in (
     data.convert,
     data.vocab,
     data.synth,
+    training.prune,
     training.pretrain,
 ):
     app.command()(command)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from crnnkit.cli.reading import DEFAULT_MODEL
+from crnnkit.cli.reading import DEFAULT_MODEL, NumThreads
 
 
 def serve(
@@ -47,3 +47,17 @@ def serve(
         feedback_days=feedback_days,
     )
     run_server(model_path, host, port, config)
+
+
+def promote(
+    model_path: Annotated[Path, typer.Option(help="Model that is to be served.")],
+    test_data: Annotated[Path, typer.Option(help="Index file of frozen test lines.")],
+    served: Annotated[Path, typer.Option(help="The file that is served.")] = DEFAULT_MODEL,
+    num_threads: NumThreads = 0,
+) -> None:
+    """Copy a model to where it is served, unless it reads the test lines worse."""
+    from crnnkit.dataset.index import read_index
+    from crnnkit.evaluation.promotion import promote as promote_model
+
+    finding = promote_model(model_path, served, read_index(test_data), num_threads or None)
+    print(f"{served} is {model_path} now: {finding}")

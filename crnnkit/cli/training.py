@@ -1,16 +1,20 @@
 """The commands that make checkpoints."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import fields as fields_of
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tqdm import tqdm
 
 from crnnkit.cli.reading import NumThreads
+from crnnkit.errors import ConfigError
 
 if TYPE_CHECKING:
+    from crnnkit.dataset.index import Line
     from crnnkit.finetuning.config import TrainConfig
 
 _TRAINING_BAR = "{l_bar}{bar}| {elapsed} < {remaining}"
@@ -100,6 +104,60 @@ def _train(config: "TrainConfig") -> None:
         f"Best epoch {result.best.epoch}: Val CER {result.best.val_cer:.2%}, "
         f"exact match {result.best.val_exact:.1%}. Wrote {result.best_path}, {report.onnx_path}"
     )
+
+
+def prune(
+    model_path: Annotated[Path, typer.Option(help="Checkpoint, .safetensors.")],
+    output: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    train_data: Annotated[Path, typer.Option(help="Index file: what channels are used for.")],
+    test_data: Annotated[Path, typer.Option(help="Index file to read before and after.")],
+    share: Annotated[float, typer.Option(help="Channels that leave each stage.")] = 0.3,
+    num_threads: NumThreads = 0,
+) -> None:
+    """Leave the least used channels of the convolutions out, and say what it costs and gains.
+
+    A checkpoint like any other is written; `crnnkit train --pretrained-ckpt` mends its reading.
+    """
+    from crnnkit.dataset.index import read_index
+    from crnnkit.dataset.lines import load_lines
+    from crnnkit.finetuning.prune import prune as prune_checkpoint
+    from crnnkit.model.checkpoint import load_checkpoint, save_checkpoint
+
+    if output.resolve() == model_path.resolve():
+        raise ConfigError(f"{output}: the checkpoint itself; give --output another name.")
+    lines = read_index(test_data)
+    whole = load_checkpoint(model_path)
+    used_by = load_lines(read_index(train_data), whole.info.vocab, whole.info.line)
+    pruned = prune_checkpoint(whole, share, used_by)
+    save_checkpoint(output, pruned)
+    for path, said in _as_served([model_path, output], lines, num_threads or None):
+        print(f"{path}: {said}")
+    print(f"Now train it on, with --pretrained-ckpt {output}")
+
+
+def _as_served(
+    checkpoints: list[Path], lines: "list[Line]", num_threads: int | None
+) -> Iterator[tuple[Path, str]]:
+    """Size, CER and time of checkpoints, exported and read in turn."""
+    from crnnkit.metrics import score
+    from crnnkit.model.checkpoint import read_info
+    from crnnkit.preprocessing.images import read_image
+    from crnnkit.serving.compare import read_in_turn
+    from crnnkit.serving.export import export_onnx
+    from crnnkit.serving.recognizer import Recognizer
+
+    with TemporaryDirectory() as folder:
+        readers = []
+        for number, path in enumerate(checkpoints):
+            exported = export_onnx(path, Path(folder) / f"{number}.onnx", (), num_threads)
+            readers.append(Recognizer.load(exported.onnx_path, num_threads))
+    images, references = [read_image(line.image) for line in lines], [line.text for line in lines]
+    for path, read in zip(checkpoints, read_in_turn(readers, images), strict=True):
+        stages = getattr(read_info(path).model, "stages", ())
+        channels = ", ".join(str(stage.channels) for stage in stages)
+        cer = score(references, read.texts).cer
+        size = path.stat().st_size / 1e6
+        yield path, f"channels {channels}; {size:.1f} MB; CER {cer:.2%}; {read.ms:.2f} ms a line"
 
 
 def pretrain(

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from crnnkit.cli import app as cli
 from crnnkit.dataset.index import Line, write_index
 from crnnkit.finetuning import start
+from crnnkit.model.checkpoint import read_info
 from crnnkit.model.config import ModelConfig, Stage
 from crnnkit.preprocessing.images import write_image
 from crnnkit.vocab import Vocab
@@ -77,6 +78,22 @@ def test_recognize_and_evaluate_take_a_constraint(data, tmp_path):
     assert set(printed.removesuffix("\n").split("\t")[2]) <= {"B"}
 
 
+def test_pruning_says_what_it_costs_and_gains(data, tmp_path):
+    out = tmp_path / "run"
+    run(*("train", "--train-data", data, "--val-data", data, "--output-dir", out), "--epochs", 1)
+    whole, pruned = out / "best.safetensors", tmp_path / "pruned.safetensors"
+    code, printed = run(
+        *("prune", "--model-path", whole, "--output", pruned, "--share", 0.3),
+        *("--train-data", data, "--test-data", data),
+    )
+    assert code == 0
+    for path, channels in ((whole, "8, 12"), (pruned, "8, 8")):
+        figures = rf"channels {channels}; 0\.\d MB; CER \d+\.\d\d%; \d+\.\d\d ms a line"
+        assert re.search(f"^{re.escape(str(path))}: {figures}$", printed, re.MULTILINE)
+    assert f"--pretrained-ckpt {pruned}" in printed
+    assert [stage.channels for stage in read_info(pruned).model.stages] == [8, 8]
+
+
 def test_a_vocabulary_other_than_the_models_is_refused(data, tmp_path, capsys, monkeypatch):
     out = tmp_path / "run"
     run(*("train", "--train-data", data, "--val-data", data, "--output-dir", out), "--epochs", 1)
@@ -117,6 +134,7 @@ def test_evaluation_reports_folds_seen_texts_and_labels_to_check(data, tmp_path)
         (["evaluate", "--model-path", "gone.onnx", "--test-data", "x.txt"], "gone.onnx"),
         (["recognize", "x.png", "--model-path", "model.pth"], "unpickled"),
         (["evaluate", "--model-path", "m", "--test-data", "x", "--suspects"], "--output-dir"),
+        ("prune --model-path m --output m --train-data x --test-data x".split(), "another name"),
         (["pipeline", "-p", "epoch=1"], "did you mean 'epochs'"),
     ],
 )

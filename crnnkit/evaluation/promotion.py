@@ -1,0 +1,70 @@
+"""A model takes the served one's place only if it does not read worse, and leaves a trace."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from crnnkit.dataset.index import Line
+from crnnkit.errors import CheckpointError
+from crnnkit.evaluation.comparison import compare
+from crnnkit.evaluation.report import evaluate
+from crnnkit.serving.recognizer import Recognizer
+
+MAX_P_VALUE = 0.05
+"""A CER that rose with less chance than this is worse; a rise of more may be chance."""
+
+
+def promote(
+    candidate: Path, served: Path, lines: Sequence[Line], num_threads: int | None = None
+) -> str:
+    """Copy a model to where it is served, unless it reads the lines worse than the one there.
+
+    A row of JSON is appended to `<served>.lineage.jsonl`: time, both hashes, the lines' hash,
+    both CERs. Where nothing is served yet, there is nothing to be worse than.
+
+    Args:
+        lines: the same ones every time, never trained on.
+
+    Returns:
+        what was found, in a sentence.
+
+    Raises:
+        CheckpointError: if a model cannot be read, or the candidate reads worse.
+    """
+    if candidate.suffix != served.suffix:
+        raise CheckpointError(f"{candidate}: a {served.suffix} file is served, export it first.")
+    after = evaluate(Recognizer.load(candidate, num_threads), lines)
+    row = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source": candidate.name,
+        "sha256": _sha256(candidate),
+        "lines_sha256": after.data_sha256,
+        "cer": after.score.cer,
+    }
+    finding = f"nothing was served before; CER {after.score.cer:.2%}"
+    if served.exists():
+        before = evaluate(Recognizer.load(served, num_threads), lines)
+        change = compare(before, after)
+        finding = str(change)
+        if change.cer_change > 0 and change.p_value < MAX_P_VALUE:
+            raise CheckpointError(f"{candidate}: not promoted: {finding}")
+        row |= {"before_sha256": _sha256(served), "before_cer": before.score.cer}
+    _replace(candidate, served)
+    with served.with_name(f"{served.name}.lineage.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return finding
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Copy so that a running service sees the old file or the new one, whole."""
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.copyfile(source, partial)
+    os.replace(partial, target)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
