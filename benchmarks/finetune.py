@@ -48,20 +48,22 @@ DOMAINS = {
 }
 
 
-def prepare(data: Path, name: str, num_lines: int, folder: Path) -> tuple[list[Line], list[Line]]:
-    """Write folder/train.txt and val.txt from the first lines of a seeded order of train.txt.
-
-    Returns:
-        the lines that are trained on, and the test lines.
-    """
-    lines = read_index(data / name / "train.txt")
-    if num_lines:
-        chosen = np.random.default_rng(0).permutation(len(lines))[:num_lines]
-        lines = [lines[i] for i in sorted(chosen)]
+def prepare(name: str, lines: Sequence[Line], folder: Path) -> list[Line]:
+    """Write folder/train.txt and val.txt, nine tenths and a tenth; returns those of train.txt."""
+    folder.mkdir(parents=True, exist_ok=True)
     parts = split_lines(lines, {"train": 0.9, "val": 0.1}, 0, DOMAINS[name].group_of)
     for split, members in parts.items():
         write_index(folder / f"{split}.txt", members)
-    return parts["train"], read_index(data / name / "val.txt")
+    return parts["train"]
+
+
+def at_random(lines: Sequence[Line], num_lines: int, seed: int = 0) -> list[Line]:
+    """So many of the lines, the first of a seeded order; all where 0 are asked for."""
+    if not num_lines:
+        return list(lines)
+    return [
+        lines[i] for i in sorted(np.random.default_rng(seed).permutation(len(lines))[:num_lines])
+    ]
 
 
 def figures(name: str, references: Sequence[str], hypotheses: Sequence[str]) -> str:
@@ -84,12 +86,13 @@ def unseen(name: str, train_lines: Sequence[Line], test: Sequence[Line], read: l
     return f"{100 * right / len(new):.1f} of {len(new)}"
 
 
-def run(arguments: argparse.Namespace, name: str, num_lines: int, start: Path | None) -> None:
-    """Train once, read val once, print the row."""
-    origin = "base" if start else "nothing"
-    folder = arguments.out / f"{name}_{num_lines or 'all'}_{origin}"
-    folder.mkdir(parents=True, exist_ok=True)
-    train_lines, test = prepare(arguments.data, name, num_lines, folder)
+def run(
+    arguments: argparse.Namespace, name: str, lines: Sequence[Line], start: Path | None, title: str
+) -> None:
+    """Train once on these lines, read val once, print the row that `title` names."""
+    folder = arguments.out / f"{name}_{len(lines)}_{title}"
+    train_lines = prepare(name, lines, folder)
+    test = read_index(arguments.data / name / "val.txt")
     config = TrainConfig(
         folder / "train.txt",
         folder / "val.txt",
@@ -107,7 +110,7 @@ def run(arguments: argparse.Namespace, name: str, num_lines: int, start: Path | 
     hypotheses = [r.text for r in recognizer.read_lines([line.image for line in test])]
     row = figures(name, [line.text for line in test], hypotheses)
     print(
-        f"| {name} | {len(train_lines)} | {origin} | {minutes:.1f} | {row} "
+        f"| {name} | {len(train_lines)} | {title} | {minutes:.1f} | {row} "
         f"| {unseen(name, train_lines, test, hypotheses)} | {_general(recognizer, result)} |",
         flush=True,
     )
@@ -132,6 +135,15 @@ def run_peers(arguments: argparse.Namespace, name: str) -> None:
         print(f"| {name} | 0 | {engine} | 0 | {row} | – | – |", flush=True)
 
 
+def print_head() -> None:
+    """The columns of the rows."""
+    print(
+        "| set | train lines | start | minutes | exact % | CER % | folded exact % | folded CER % "
+        "| CER %, texts once | unseen texts, folded exact % | frozen clean CER % |"
+    )
+    print("|---" * 11 + "|")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
@@ -144,15 +156,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("checkpoints/benchmark"))
     parser.add_argument("--peers", action="store_true")
     arguments = parser.parse_args()
-    print(
-        "| set | train lines | start | minutes | exact % | CER % | folded exact % | folded CER % "
-        "| CER %, texts once | unseen texts, folded exact % | frozen clean CER % |"
-    )
-    print("|---" * 11 + "|")
+    print_head()
     for name in arguments.sets:
+        lines = read_index(arguments.data / name / "train.txt")
         for num_lines in arguments.lines:
             for start in arguments.starts:
-                run(arguments, name, num_lines, BASE if start == "base" else None)
+                chosen = at_random(lines, num_lines)
+                run(arguments, name, chosen, BASE if start == "base" else None, start)
         if arguments.peers:
             run_peers(arguments, name)
 
