@@ -71,6 +71,11 @@ def _train(config: "TrainConfig") -> None:
     from crnnkit.finetuning.trainer import train as run_training
     from crnnkit.serving.export import export_onnx
 
+    if config.pretrained_ckpt is None:
+        print(
+            "From random weights, which takes thousands of lines. From the base that comes with "
+            "crnnkit: --pretrained-ckpt checkpoints/base.safetensors --general-data data/general"
+        )
     with tqdm(total=1.0, unit="run", bar_format=_TRAINING_BAR, disable=None) as bar:
 
         def show_epoch(result: EpochResult) -> None:
