@@ -16,7 +16,7 @@ import argparse
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ class Task:
     test: list[Line]
 
 
-def tasks(data: Path, name: str, num_folds: int) -> list[Task]:
+def tasks(data: Path, name: str, num_folds: int = 1) -> list[Task]:
     """The set as it comes, or one task per fold."""
     lines, test = (read_index(data / name / f"{split}.txt") for split in ("train", "val"))
     if num_folds < 2:
@@ -84,20 +84,22 @@ def tasks(data: Path, name: str, num_folds: int) -> list[Task]:
     ]
 
 
-def prepare(task: Task, num_lines: int, folder: Path) -> list[Line]:
-    """Write folder/train.txt and val.txt from the first lines of a seeded order of the task's.
-
-    Returns:
-        the lines that are trained on.
-    """
-    lines, name = task.lines, task.name
-    if num_lines:
-        chosen = np.random.default_rng(0).permutation(len(lines))[:num_lines]
-        lines = [lines[i] for i in sorted(chosen)]
+def prepare(name: str, lines: Sequence[Line], folder: Path) -> list[Line]:
+    """Write folder/train.txt and val.txt, nine tenths and a tenth; returns those of train.txt."""
+    folder.mkdir(parents=True, exist_ok=True)
     parts = split_lines(lines, {"train": 0.9, "val": 0.1}, 0, DOMAINS[name].group_of)
     for split, members in parts.items():
         write_index(folder / f"{split}.txt", members)
     return parts["train"]
+
+
+def at_random(lines: Sequence[Line], num_lines: int, seed: int = 0) -> list[Line]:
+    """So many of the lines, the first of a seeded order; all where 0 are asked for."""
+    if not num_lines:
+        return list(lines)
+    return [
+        lines[i] for i in sorted(np.random.default_rng(seed).permutation(len(lines))[:num_lines])
+    ]
 
 
 def figures(name: str, references: Sequence[str], hypotheses: Sequence[str]) -> str:
@@ -121,13 +123,13 @@ def unseen(name: str, train_lines: Sequence[Line], test: Sequence[Line], read: l
 
 
 def run(
-    arguments: argparse.Namespace, task: Task, num_lines: int, start: Path | None
+    arguments: argparse.Namespace, task: Task, start: Path | None, origin: str
 ) -> tuple[str, list[str]]:
-    """Train once, read the test once; gives the row and the readings."""
-    origin, name, test = "base" if start else "nothing", task.name, task.test
-    folder = arguments.out / f"{task.title.replace('/', '_')}_{num_lines or 'all'}_{origin}"
-    folder.mkdir(parents=True, exist_ok=True)
-    train_lines = prepare(task, num_lines, folder)
+    """Train once, read the test once; gives the row, whose start is called `origin`, and what was
+    read."""
+    name, test = task.name, task.test
+    folder = arguments.out / f"{task.title.replace('/', '_')}_{len(task.lines)}_{origin}"
+    train_lines = prepare(name, task.lines, folder)
     config = TrainConfig(
         folder / "train.txt",
         folder / "val.txt",
@@ -151,21 +153,19 @@ def run(
     return row, hypotheses
 
 
-def run_folds(
-    arguments: argparse.Namespace, name: str, num_lines: int, start: Path | None
-) -> list[str]:
+def run_folds(arguments: argparse.Namespace, name: str, num_lines: int, origin: str) -> list[str]:
     """Every fold, and all of them together; prints the rows and gives them back."""
     rows: list[str] = []
     references: list[str] = []
     hypotheses: list[str] = []
     for task in tasks(arguments.data, name, arguments.folds):
-        row, read = run(arguments, task, num_lines, start)
+        fewer = replace(task, lines=at_random(task.lines, num_lines))
+        row, read = run(arguments, fewer, BASE if origin == "base" else None, origin)
         rows.append(row)
         print(row, flush=True)
         references += [line.text for line in task.test]
         hypotheses += read
     if len(rows) > 1:
-        origin = "base" if start else "nothing"
         row = figures(name, references, hypotheses)
         print(f"| {name}, all folds | – | {origin} | – | {row} | – | – |", flush=True)
     return rows
@@ -213,6 +213,15 @@ def run_peers(arguments: argparse.Namespace, name: str) -> None:
         print(f"| {name} | 0 | {engine} | 0 | {row} | – | – |", flush=True)
 
 
+def print_head() -> None:
+    """The columns of the rows."""
+    print(
+        "| set | train lines | start | minutes | exact % | CER % | folded exact % | folded CER % "
+        "| CER %, texts once | unseen texts, folded exact % | frozen clean CER % |"
+    )
+    print("|---" * 11 + "|")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
@@ -229,15 +238,11 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, help="file with rows of earlier calls, to draw too")
     arguments = parser.parse_args()
     rows = arguments.rows.read_text(encoding="utf-8").splitlines() if arguments.rows else []
-    print(
-        "| set | train lines | start | minutes | exact % | CER % | folded exact % | folded CER % "
-        "| CER %, texts once | unseen texts, folded exact % | frozen clean CER % |"
-    )
-    print("|---" * 11 + "|")
+    print_head()
     for name in arguments.sets:
         for num_lines in arguments.lines:
             for start in arguments.starts:
-                rows += run_folds(arguments, name, num_lines, BASE if start == "base" else None)
+                rows += run_folds(arguments, name, num_lines, start)
         if arguments.peers:
             run_peers(arguments, name)
     if arguments.figure:

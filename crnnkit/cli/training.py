@@ -85,6 +85,11 @@ def _train(config: "TrainConfig") -> None:
     if not processes.is_first():
         run_training(config)
         return
+    if config.pretrained_ckpt is None:
+        print(
+            "From random weights, which takes thousands of lines. From the base that comes with "
+            "crnnkit: --pretrained-ckpt checkpoints/base.safetensors --general-data data/general"
+        )
     with tqdm(total=1.0, unit="run", bar_format=_TRAINING_BAR, disable=None) as bar:
 
         def show_epoch(result: EpochResult) -> None:

@@ -1,5 +1,7 @@
 """Seeded variations of a line for training: what cameras, scanners and croppers do to it."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ Pixels = NDArray[np.uint8]
 
 
 def augment(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """Vary one line's geometry, tone and sharpness; its text stays readable.
+    """Vary one line's geometry, tone and sharpness, see `VARIATIONS`; its text stays readable.
 
     Args:
         pixels: as `fit_line` makes them.
@@ -18,15 +20,10 @@ def augment(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     Returns:
         A new array of the same shape.
     """
-    varied = _warp(pixels, rng)
-    varied = _change_tone(varied, rng)
-    if rng.random() < 0.5:
-        varied = _lose_sharpness(varied, rng)
-    if rng.random() < 0.35:
-        varied = _add_noise(varied, rng)
-    if rng.random() < 0.25:
-        varied = _hide_a_patch(varied, rng)
-    return varied
+    for share, vary in VARIATIONS.values():
+        if share == 1 or rng.random() < share:
+            pixels = vary(pixels, rng)
+    return pixels
 
 
 def _warp(pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -95,3 +92,13 @@ def _hide_a_patch(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     stain = rng.choice([pixels.min(), np.median(pixels)])
     hidden[top : top + patch_h, left : left + patch_w] = stain
     return hidden
+
+
+VARIATIONS: dict[str, tuple[float, Callable[[Pixels, np.random.Generator], Pixels]]] = {
+    "shape": (1, _warp),
+    "tone": (1, _change_tone),
+    "sharpness": (0.5, _lose_sharpness),
+    "noise": (0.35, _add_noise),
+    "stain": (0.25, _hide_a_patch),
+}
+"""Name → share of the pictures that it is done to, and how; in this order."""

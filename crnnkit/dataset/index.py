@@ -60,6 +60,15 @@ def parse_index(path: str | Path) -> ParsedIndex:
     return ParsedIndex(tuple(parser.lines), tuple(parser.faults))
 
 
+def _remedy(row: bytes) -> str:
+    """What to do with a row that is not UTF-8."""
+    try:
+        text = row.decode("gb18030")
+    except UnicodeDecodeError:
+        return "Save the file as UTF-8."
+    return f"In GBK it is {shown(text)}: save the file as UTF-8, e.g. `iconv -f GB18030 -t UTF-8`."
+
+
 _REPAIRED = "Repaired on reading; `crnnkit doctor --fix` writes it so."
 
 
@@ -105,7 +114,7 @@ class _Parser:
             decoded = row.decode("utf-8")
         except UnicodeDecodeError as error:
             message = f"byte {row[error.start]:#04x} at column {error.start + 1} is not UTF-8"
-            self.error("not_utf8", number, repr(row[:80]), message, "Save the file as UTF-8.")
+            self.error("not_utf8", number, repr(row[:80]), message, _remedy(row))
             return
         if not decoded.strip(" "):
             self.repaired("blank_line", number, decoded, "the line is blank and skipped")

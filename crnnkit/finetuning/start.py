@@ -3,7 +3,10 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from crnnkit.dataset.faults import count_of
+from crnnkit.errors import VocabError
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.model.checkpoint import (
     Checkpoint,
@@ -20,7 +23,12 @@ from crnnkit.vocab import Vocab
 def starting_point(
     config: TrainConfig, texts: Sequence[str]
 ) -> tuple[Checkpoint, VocabChange | None]:
-    """A network to train, with its description and what became of its vocabulary."""
+    """A network to train, with its description and what became of its vocabulary.
+
+    Raises:
+        CheckpointError: if the pretrained checkpoint cannot be used.
+        VocabError: if the vocabulary file lacks characters of the texts.
+    """
     training = {
         "train_data_sha256": hashlib.sha256(config.train_data.read_bytes()).hexdigest(),
         "pretrained_ckpt": config.pretrained_ckpt.name if config.pretrained_ckpt else None,
@@ -29,13 +37,13 @@ def starting_point(
     }
     own = Vocab.from_texts(texts)
     if config.pretrained_ckpt is None:
-        vocab = Vocab.load(config.vocab_path) if config.vocab_path else own
+        vocab = _covering(config.vocab_path, texts) if config.vocab_path else own
         line_config = LineConfig(enhance=config.enhance)
         info = CheckpointInfo(vocab.charset, ModelConfig(), line_config, training=training)
         return new_checkpoint(info), None
     base = load_checkpoint(config.pretrained_ckpt)
     if config.vocab_path:
-        vocab = Vocab.load(config.vocab_path)
+        vocab = _covering(config.vocab_path, texts)
     else:
         known = base.info.vocab
         vocab = Vocab(known.charset + "".join(c for c in own.charset if c not in known))
@@ -43,3 +51,17 @@ def starting_point(
     line_config = replace(base.info.line, enhance=config.enhance, turn_below=0.0)
     info = replace(checkpoint.info, line=line_config, training=training, written_as={})
     return Checkpoint(checkpoint.model, info), change
+
+
+def _covering(path: Path, texts: Sequence[str]) -> Vocab:
+    """The vocabulary of a file, once it is sure that it can write all texts."""
+    vocab = Vocab.load(path)
+    coverage = vocab.coverage(texts)
+    if coverage.missing:
+        shown = " ".join(map(repr, list(coverage.missing)[:20]))
+        raise VocabError(
+            f"{path}: lacks {count_of(len(coverage.missing), 'character')} of the data, "
+            f"{shown}, in {coverage.num_lines_missing} of {count_of(len(texts), 'line')}. "
+            "Rebuild it (03_vocab), or leave vocab_path out: then they are added."
+        )
+    return vocab

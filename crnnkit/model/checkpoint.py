@@ -108,9 +108,15 @@ def _check_file(path: Path) -> None:
     if not path.is_file():
         near = sorted(str(p) for p in path.parent.glob("*.safetensors"))
         found = f" There are: {', '.join(near[:5])}." if near else ""
-        raise CheckpointError(f"{path}: no such checkpoint.{found} Train one with 04_finetuning.")
+        raise CheckpointError(
+            f"{path}: no such checkpoint.{found} checkpoints/base.safetensors comes with crnnkit, "
+            "04_finetuning trains others."
+        )
     if path.suffix != ".safetensors":
-        raise CheckpointError(f"{path}: not a .safetensors file; crnnkit never unpickles models.")
+        raise CheckpointError(
+            f"{path}: not a .safetensors file, such as best.safetensors. `crnnkit import` takes "
+            "weights that others trained; nothing else is unpickled."
+        )
     if path.stat().st_size > MAX_FILE_BYTES:
         raise CheckpointError(
             f"{path}: {path.stat().st_size} bytes; at most {MAX_FILE_BYTES} are read."

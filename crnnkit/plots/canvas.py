@@ -2,6 +2,7 @@
 
 import io
 from functools import lru_cache
+from itertools import groupby
 
 import numpy as np
 from matplotlib import rc_context
@@ -13,10 +14,12 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
-from crnnkit.preprocessing.glyphs import GLYPH_PX, draw_text
+from crnnkit.preprocessing.glyphs import BASELINE_PX, GLYPH_PX, can_draw, draw_text
 
 INK, GREY, PALE = "#1f2937", "#6b7280", "#e5e7eb"
-BLUE, ORANGE, GREEN, RED = "#2563eb", "#ea580c", "#15803d", "#b91c1c"
+BLUE, ORANGE, GREEN, RED = "#2540d0", "#d97706", "#0f766e", "#b91c1c"
+"""Apart for colour-blind eyes, and each legible as text on white; figures have a white ground, so
+they look the same in a dark notebook."""
 
 WIDTH_IN = 10.0
 """Width of a figure, inches; a notebook shows 100 pixels per inch."""
@@ -94,7 +97,7 @@ def write(
         label = axes.annotate(text, xy, xycoords=coords, annotation_clip=False, color=colour)
         label.set(ha=ha, va=va, fontsize=size, parse_math=False, rotation=90 * is_vertical)
         return
-    ink = np.rot90(draw_text(text), int(is_vertical))
+    ink = np.rot90(_ink(text), int(is_vertical))
     rgba = np.dstack([np.full_like(ink, 255 * c) for c in to_rgb(colour)] + [ink])
     picture = OffsetImage(rgba, zoom=size / GLYPH_PX)
     box = AnnotationBbox(picture, xy, xycoords=coords, box_alignment=align, frameon=False, pad=0)
@@ -112,6 +115,30 @@ def is_plain(text: str) -> bool:
     return all(ord(c) in _plain_code_points() for c in text)
 
 
+def _ink(text: str) -> UInt8Image:
+    """Ink of a text (H, W), of either font what it has: hanzi are in one, ℃ is in the other."""
+    runs = groupby(text, lambda c: is_plain(c) and not can_draw(c))
+    pieces = [_plain_ink("".join(run)) if lacks else draw_text("".join(run)) for lacks, run in runs]
+    return np.hstack(pieces)
+
+
+def _plain_ink(text: str) -> UInt8Image:
+    """Ink of a text in matplotlib's own font, on the baseline and at the height of `draw_text`."""
+    font = FT2Font(_plain_font())
+    font.set_size(GLYPH_PX, 72)
+    font.set_text(text)
+    font.draw_glyphs_to_bitmap()
+    ink, top = np.asarray(font.get_image()), BASELINE_PX + font.get_descent() // 64
+    above = max(0, top - len(ink))
+    placed = np.pad(ink[-top:], ((above, 0), (0, 0)))
+    height = len(draw_text(" "))
+    return np.pad(placed, ((0, max(0, height - len(placed))), (0, 0)))[:height]
+
+
+def _plain_font() -> str:
+    return findfont(FontProperties(family="DejaVu Sans"))
+
+
 @lru_cache(maxsize=1)
 def _plain_code_points() -> frozenset[int]:
-    return frozenset(FT2Font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap())
+    return frozenset(FT2Font(_plain_font()).get_charmap())

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogFormatter, MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
 
 from crnnkit.dataset.faults import count_of
 from crnnkit.metrics import Score
@@ -16,7 +17,6 @@ from crnnkit.plots.canvas import (
     GREY,
     INK,
     ORANGE,
-    PALE,
     RED,
     Plot,
     empty_figure,
@@ -64,13 +64,19 @@ def plot_length_and_width(lengths: Sequence[int], widths: Sequence[int]) -> Plot
         strict=True,
     )
     for axes, values, label, colour in panels:
-        bins = min(30, max(values) - min(values) + 1)
-        axes.hist(values, bins=bins, color=colour, rwidth=0.9)
+        axes.hist(values, bins=_bins(values), color=colour, rwidth=0.9)
         median = float(np.median(values))
         axes.axvline(median, color=INK, lw=1, ls="--")
         axes.set_title(f"median {median:g}, longest {max(values)}", fontsize=9, color=GREY)
         label_axes(axes, label, "lines")
     return figure
+
+
+def _bins(values: Sequence[int]) -> NDArray[np.floating]:
+    """Edges with one value in each bin's middle, or equally many, at most some 30 bins."""
+    common = int(np.gcd.reduce(np.diff(np.unique(values)), initial=0)) or 1
+    step = common * -(-(max(values) - min(values) + common) // (30 * common))
+    return np.arange(min(values), max(values) + common + step, step) - common / 2
 
 
 def plot_character_frequency(
@@ -90,6 +96,8 @@ def plot_character_frequency(
     colours = [RED if c in missing else BLUE for c in shown]
     axes.bar(range(len(shown)), [counts[c] for c in shown], color=colours)
     axes.set_yscale("log")
+    for axis_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.4)))
     axes.set_xlim(-0.8, len(shown) - 0.2)
     axes.set_xticks([])
     for i, character in enumerate(shown):
@@ -136,8 +144,13 @@ def plot_vocab_cost(vocab_sizes: Mapping[str, int], num_features: int, num_steps
     return figure
 
 
-def plot_history(history: Sequence[Epoch]) -> Plot:
-    """Loss and CER per epoch; a dot marks the epoch that was kept (lowest validation CER)."""
+def plot_history(history: Sequence[Epoch], kept: int | None = None) -> Plot:
+    """Loss and CER per epoch.
+
+    Args:
+        kept: the epoch to mark as the one that was kept; `finetuning.history.best_epoch`
+            chooses it. None: not chosen yet.
+    """
     figure = new_figure(3.0)
     loss, cer = figure.subplots(1, 2)
     epochs = [e.epoch for e in history]
@@ -146,9 +159,9 @@ def plot_history(history: Sequence[Epoch]) -> Plot:
     loss.plot(epochs, [e.val_loss for e in history], color=ORANGE, label="validation", **style)
     cer.plot(epochs, [e.train_cer for e in history], color=BLUE, label="training", **style)
     cer.plot(epochs, [e.val_cer for e in history], color=ORANGE, label="validation", **style)
-    best = min(history, key=lambda e: (e.val_cer, e.val_loss))
-    cer.plot(best.epoch, best.val_cer, "o", color=ORANGE, markersize=8, label="kept")
-    cer.set_title(f"best: epoch {best.epoch}, CER {best.val_cer:.2%}", fontsize=9, color=GREY)
+    for best in (e for e in history if e.epoch == kept):
+        cer.plot(best.epoch, best.val_cer, "o", color=ORANGE, markersize=8, label="kept")
+        cer.set_title(f"kept: epoch {best.epoch}, CER {best.val_cer:.2%}", fontsize=9, color=GREY)
     cer.yaxis.set_major_formatter(PercentFormatter(1.0))
     for axes, label in ((loss, "loss, nats per character"), (cer, "character error rate")):
         axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
@@ -166,9 +179,10 @@ def plot_runs(histories: Mapping[str, Sequence[Epoch]]) -> Plot:
     """
     figure = new_figure(3.0)
     panels = figure.subplots(1, 2, sharey=True)
-    for (name, history), colour in zip(histories.items(), (BLUE, ORANGE, GREEN, RED), strict=False):
+    looks = zip((BLUE, ORANGE, GREEN, RED), ("-", "--", ":", "-."), strict=True)
+    for (name, history), (colour, dashes) in zip(histories.items(), looks, strict=False):
         epochs = [epoch.epoch for epoch in history]
-        style = {"marker": ".", "markersize": 4, "lw": 1.5, "color": colour, "label": name}
+        style = {"marker": ".", "ls": dashes, "lw": 1.5, "color": colour, "label": name}
         panels[0].plot(epochs, [epoch.train_cer for epoch in history], **style)
         panels[1].plot(epochs, [epoch.val_cer for epoch in history], **style)
     for axes, part in zip(panels, ("training", "validation"), strict=True):
@@ -266,7 +280,7 @@ def plot_confidence(
     """
     figure = new_figure(3.4)
     honest, accepted = figure.subplots(1, 2, width_ratios=(0.4, 0.6))
-    honest.plot([0, 1], [0, 1], color=PALE, lw=1)
+    honest.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--")
     confidences, accuracies, counts = zip(*bins, strict=True)
     honest.plot(confidences, accuracies, ".-", color=BLUE, markersize=8)
     for x, y, count in bins:

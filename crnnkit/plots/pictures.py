@@ -73,7 +73,8 @@ def plot_page_boxes(page: UInt8Image, quads: Sequence[NDArray[np.floating]]) -> 
     for number, quad in enumerate(quads, start=1):
         axes.add_patch(Polygon(quad, fill=True, facecolor=BLUE + "1f", edgecolor=BLUE, lw=1))
         x, y = (quad[0] + quad[3]) / 2
-        axes.text(x, y, f"{number} ", color=BLUE, fontsize=7, ha="right", va="center")
+        ground = {"facecolor": "white", "edgecolor": "none", "boxstyle": "round,pad=0.15"}
+        axes.text(x, y, f"{number}", color=BLUE, fontsize=9, ha="right", va="center", bbox=ground)
     return figure
 
 
@@ -87,11 +88,14 @@ def plot_readings_over_epochs(
     Args:
         images: line pictures.
         references: what is printed on them.
-        readings_by_epoch: epoch → one reading per line.
+        readings_by_epoch: epoch → one reading per line; 0: before the first one.
     """
     rows = []
     for i, reference in enumerate(references):
-        readings = [(f"epoch {e}", texts[i]) for e, texts in readings_by_epoch.items()]
+        readings = [
+            (f"epoch {epoch}" if epoch else "before", texts[i])
+            for epoch, texts in readings_by_epoch.items()
+        ]
         rows.append([("printed", reference), *readings])
     return _plot_readings(images, rows)
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 GLYPH_PX = 24
 """Size of the characters drawn, pixels: sharp where a figure shows them at 9 to 12 points."""
 
+BASELINE_PX, HEIGHT_PX = round(1.1 * GLYPH_PX), round(1.5 * GLYPH_PX)
+"""Row on which characters stand, and height of the pictures."""
+
 UInt8Image = NDArray[np.uint8]
 
 
@@ -31,7 +34,6 @@ def can_draw(character: str) -> bool:
 
 
 def _draw(text: str) -> UInt8Image:
-    baseline, height = round(1.1 * GLYPH_PX), round(1.5 * GLYPH_PX)
-    canvas = np.zeros((height, 2 * GLYPH_PX * (len(text) + 1)), np.uint8)
-    (end, _), _ = cv2.putText(canvas, text, (0, baseline), (255,), cv2.FontFace("uni"), GLYPH_PX)
+    canvas = np.zeros((HEIGHT_PX, 2 * GLYPH_PX * (len(text) + 1)), np.uint8)
+    (end, _), _ = cv2.putText(canvas, text, (0, BASELINE_PX), (255,), cv2.FontFace("uni"), GLYPH_PX)
     return canvas[:, : max(end, 1)]

@@ -158,7 +158,8 @@ def check_parameters(
                 f"parameter {name} is {value!r} ({type(value).__name__}), expected {type_name}"
             )
     if faults:
-        raise PipelineError("; ".join(faults) + ". Correct them and run again.")
+        end = "" if faults[-1].endswith("?") else "."
+        raise PipelineError("; ".join(faults) + f"{end} Correct them and run again.")
     return checked
 
 

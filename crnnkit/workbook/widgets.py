@@ -4,6 +4,7 @@ import html
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -18,7 +19,7 @@ from crnnkit.errors import ConfigError, DatasetError, ImageError, VocabError
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import EpochResult
 from crnnkit.model.constraints import Constraint
-from crnnkit.plots.canvas import Plot
+from crnnkit.plots.canvas import GREEN, ORANGE, RED, Plot
 from crnnkit.plots.charts import plot_history
 from crnnkit.plots.pictures import plot_readings_over_epochs
 from crnnkit.preprocessing.images import ImageSource, encode_image, read_image
@@ -32,7 +33,7 @@ UInt8Image = NDArray[np.uint8]
 
 SURE, UNSURE = 0.9, 0.5
 """Confidences from which a line is shown green, or orange; below, red."""
-COLOURS = {"sure": "#15803d", "doubtful": "#ea580c", "unsure": "#b91c1c"}
+COLOURS = {"sure": GREEN, "doubtful": ORANGE, "unsure": RED}
 MAX_SHOWN_PX = 1200
 """Longer side of the picture sent to the browser, pixels."""
 LABELLED_PX = 64
@@ -276,19 +277,23 @@ def label_pictures(folder: str, index: str, model: str) -> LabellingAid:
 class TrainingMonitor:
     """Watches `train`: a line per epoch, and where a browser looks on, a bar and live curves.
 
-    After epochs 1, 2, 4, 8, … it reads a few lines with the network as it is then.
+    Before the first epoch and after epochs 1, 2, 4, 8, … it reads a few lines with the network as
+    it is then.
     """
 
     def __init__(self, config: TrainConfig, samples: Sequence[Line]) -> None:
         self.config = config
         self.samples = samples
+        self.last_path = config.output_dir / "last.safetensors"
         self.history: list[EpochResult] = []
         self.readings: dict[int, list[str]] = {}
-        """Epoch → reading of each sample."""
+        """Epoch → reading of each sample; 0: by the checkpoint that the run starts from."""
         self.bar = DisplayHandle()
         self.curves = DisplayHandle()
         self.shown_share = -1.0
         self.drawn_at = 0.0
+        if config.pretrained_ckpt:
+            self._read_samples(0, config.pretrained_ckpt)
 
     def on_batch(self, share: float) -> None:
         """Move the bar; `share` of the run is done, 0 to 1."""
@@ -310,12 +315,12 @@ class TrainingMonitor:
             self.drawn_at = time.monotonic()
         print(result.line(self.config.epochs), flush=True)
         if result.epoch & (result.epoch - 1) == 0:
-            self._read_samples(result.epoch)
+            self._read_samples(result.epoch, self.last_path)
 
-    def finish(self) -> None:
-        """Draw the whole history and read the samples with the last epoch's network."""
-        self.curves.update(plot_history(self.history))
-        self._read_samples(self.history[-1].epoch)
+    def finish(self, kept: int) -> None:
+        """Draw the whole history, mark the epoch kept, and read the samples after the last one."""
+        self.curves.update(plot_history(self.history, kept))
+        self._read_samples(self.history[-1].epoch, self.last_path)
 
     def plot_readings(self) -> Plot:
         """The samples with what was read on them, epoch by epoch."""
@@ -323,9 +328,8 @@ class TrainingMonitor:
         texts = [line.text for line in self.samples]
         return plot_readings_over_epochs(images, texts, self.readings)
 
-    def _read_samples(self, epoch: int) -> None:
-        recognizer = Recognizer.load(self.config.output_dir / "last.safetensors")
-        readings = recognizer.read_lines([line.image for line in self.samples])
+    def _read_samples(self, epoch: int, checkpoint: Path) -> None:
+        readings = Recognizer.load(checkpoint).read_lines([line.image for line in self.samples])
         self.readings[epoch] = [reading.text for reading in readings]
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from crnnkit.dataset.augment import _warp, augment
+from crnnkit.dataset.augment import VARIATIONS, _warp, augment
 
 
 def test_equal_seeds_give_equal_pictures_and_others_differ(make_line):
@@ -39,7 +39,7 @@ def test_ink_stays_within_the_picture(make_line):
 
 
 def test_the_channels_of_a_grey_line_in_rgb_vary_alike_but_for_noise(make_line, monkeypatch):
-    monkeypatch.setattr("crnnkit.dataset.augment._add_noise", lambda pixels, _: pixels)
+    monkeypatch.setitem(VARIATIONS, "noise", (0.35, lambda pixels, _: pixels))
     line = make_line("A1B2")
     for seed in range(30):
         gray = augment(line, np.random.default_rng(seed))

@@ -157,6 +157,7 @@ def test_absolute_and_non_ascii_paths_are_found(folder: Path) -> None:
             r"train\.txt:2: duplicate_path: .* line 1 as 'a'\. Keep",
         ),
         (b"img/0.png\t\xb1\xb1\n", r"train\.txt:1: not_utf8: byte 0xb1 at column 11 .*as UTF-8"),
+        ("img/0.png\t合格\n".encode("gbk"), r"In GBK it is 'img/0\.png\\t合格': save the file"),
         ("", r"train\.txt: no_lines: holds no lines"),
         ("\n\n", r"train\.txt: no_lines"),
     ],

@@ -53,12 +53,37 @@ def test_every_plot_is_among_those_drawn_above():
     assert functions == set(FIGURES)
 
 
-def test_the_epoch_kept_is_the_one_of_lowest_cer_then_loss(words, epoch):
-    history = [epoch(1, 0.4), epoch(2, 0.1, 2.0), epoch(3, 0.1, 1.0), epoch(4, 0.2)]
-    figure = charts.plot_history(history)
-    assert "best: epoch 3, CER 10.00%" in words(figure)
+def test_the_epoch_kept_is_marked_where_it_is_known_whatever_its_cer(words, epoch):
+    history = [epoch(1, 0.4), epoch(2, 0.1), epoch(3, 0.11), epoch(4, 0.2)]
+    figure = charts.plot_history(history, kept=3)
+    assert "kept: epoch 3, CER 11.00%" in words(figure)
     (kept,) = (curve for curve in figure.axes[1].lines if curve.get_label() == "kept")
-    assert kept.get_xydata().tolist() == [[3, 0.1]]
+    assert kept.get_xydata().tolist() == [[3, 0.11]]
+    assert not any("kept" in text for text in words(charts.plot_history(history)))
+
+
+@pytest.mark.parametrize(
+    ("values", "bars"),
+    [
+        ([3, 4, 4, 6], [1, 2, 0, 1]),  # a bar for each value
+        ([64, 96, 96, 160], [1, 2, 0, 1]),  # for each multiple of what they have in common
+        ([5, 5], [2]),
+        (range(60), [2] * 30),  # no more than can be told apart
+    ],
+)
+def test_histograms_have_a_bar_for_each_value(values, bars):
+    axes = charts.plot_length_and_width(list(values), [1]).axes[0]
+    assert [bar.get_height() for bar in axes.patches] == bars
+
+
+def test_numbers_of_occurrences_are_written_out(drawn):
+    figure = charts.plot_character_frequency({"A": 600, "B": 30})
+    drawn(figure)
+    axis = figure.axes[0].yaxis
+    ticks = [*axis.get_majorticklabels(), *axis.get_minorticklabels()]
+    labels = [tick.get_text() for tick in ticks if tick.get_text()]
+    assert "100" in labels
+    assert all(label.isdecimal() for label in labels)
 
 
 def test_learning_curves_show_every_number_in_order(words):

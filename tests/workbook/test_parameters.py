@@ -110,7 +110,7 @@ def test_the_command_line_wins_over_the_file(notebooks, tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("epohcs=3", "unknown parameter 'epohcs'; did you mean 'epochs'?"),
+        ("epohcs=3", "unknown parameter 'epohcs'; did you mean 'epochs'\\? Correct"),
         ("zzzzzz=3", "unknown parameter 'zzzzzz'; known: enhance, epochs, key_fields"),
         ("epochs=many", r"parameter epochs is 'many' \(str\), expected int"),
         ("epochs=2.5", r"parameter epochs is 2.5 \(float\), expected int"),

@@ -265,7 +265,9 @@ class FakeRecognizer:
 def monitor(tmp_path, monkeypatch):
     monkeypatch.setattr(widgets, "Recognizer", FakeRecognizer())
     write_image(tmp_path / "a.png", np.full((32, 90), 255, np.uint8))
-    config = TrainConfig(Path("train.txt"), Path("val.txt"), tmp_path, epochs=9)
+    config = TrainConfig(
+        Path("train.txt"), Path("val.txt"), tmp_path, pretrained_ckpt=Path("base"), epochs=9
+    )
     return TrainingMonitor(config, [Line(tmp_path / "a.png", "GL-2024", 1)])
 
 
@@ -276,11 +278,12 @@ def test_each_epoch_prints_one_plain_line(monitor, capsys):
     assert lines == [replace(EPOCH, epoch=epoch).line(9) for epoch in (1, 2, 3)]
 
 
-def test_the_samples_are_read_after_epochs_1_2_4_and_the_last(monitor, tmp_path):
+def test_the_samples_are_read_before_after_epochs_1_2_4_and_the_last(monitor, tmp_path):
+    assert widgets.Recognizer.path == Path("base")
     for epoch in range(1, 7):
         monitor.on_epoch(replace(EPOCH, epoch=epoch))
-    monitor.finish()
-    assert monitor.readings == {1: ["G"], 2: ["GL"], 4: ["GL-"], 6: ["GL-2"]}
+    monitor.finish(5)
+    assert monitor.readings == {0: ["G"], 1: ["GL"], 2: ["GL-"], 4: ["GL-2"], 6: ["GL-20"]}
     assert widgets.Recognizer.path == tmp_path / "last.safetensors"
     assert isinstance(monitor.plot_readings(), Plot)
 
@@ -297,13 +300,13 @@ def test_the_bar_moves_by_hundredths_and_arrives(monitor, monkeypatch):
 
 
 def test_curves_are_drawn_at_intervals_and_at_the_end(monitor, monkeypatch):
-    num_epochs_drawn = []
+    drawn = []
     monkeypatch.setattr(
-        widgets, "plot_history", lambda history: num_epochs_drawn.append(len(history))
+        widgets, "plot_history", lambda history, *kept: drawn.append((len(history), *kept))
     )
     clock = iter([0.0, 5.0, 11.0, 11.0, 12.0])
     monkeypatch.setattr(widgets.time, "monotonic", lambda: next(clock))
     for epoch in (1, 2, 3, 4):
         monitor.on_epoch(replace(EPOCH, epoch=epoch))
-    monitor.finish()
-    assert num_epochs_drawn == [1, 3, 4]
+    monitor.finish(2)
+    assert drawn == [(1,), (3,), (4, 2)]
