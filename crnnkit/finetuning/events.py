@@ -1,8 +1,12 @@
 """The epochs as TensorBoard shows them, beside history.csv: `tensorboard --logdir checkpoints`."""
 
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
+from crnnkit.finetuning import processes
+from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import EpochResult
 
 if TYPE_CHECKING:
@@ -21,15 +25,24 @@ CHARTS = {
 """TensorBoard's name of a curve → the field of `EpochResult`, whose docstring has the unit."""
 
 
-def open_events(folder: Path, num_epochs: int) -> "SummaryWriter":
-    """An event file for what follows after `num_epochs`; later ones of a run before are hidden."""
+@contextmanager
+def event_file(config: TrainConfig, num_epochs: int) -> Iterator[Callable[[EpochResult], None]]:
+    """What puts an epoch on every curve, on disk when it returns; where none are wanted, nothing.
+
+    Args:
+        num_epochs: done already; what an earlier run in the folder says of later ones is hidden.
+    """
+    if not (config.tensorboard and processes.is_first()):
+        yield lambda _: None
+        return
     from torch.utils.tensorboard import SummaryWriter  # an extra: see TrainConfig.tensorboard
 
-    return SummaryWriter(str(folder), purge_step=num_epochs + 1)
+    folder = str(config.output_dir / "tensorboard")
+    with SummaryWriter(folder, purge_step=num_epochs + 1) as writer:
+        yield partial(_write, writer)
 
 
-def write_events(writer: "SummaryWriter", result: EpochResult) -> None:
-    """One point of every curve that the run has, by epoch; on disk when this returns."""
+def _write(writer: "SummaryWriter", result: EpochResult) -> None:
     for chart, field in CHARTS.items():
         if (value := getattr(result, field)) is not None:
             writer.add_scalar(chart, value, result.epoch)

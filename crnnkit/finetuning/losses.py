@@ -1,11 +1,13 @@
 """What a step learns from: the CTC loss, and how far general lines have moved from the start."""
 
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crnnkit.dataset.index import Line
 from crnnkit.dataset.lines import Batch
 from crnnkit.errors import CrnnKitError
 from crnnkit.finetuning.sampling import ClassSample
@@ -38,23 +40,40 @@ def refuse_not_finite(losses: Tensor, batch: Batch, epoch: int) -> None:
         )
 
 
-def divergence(
-    start: nn.Module,
-    batch: Batch,
-    logits: Tensor,
-    dtype: torch.dtype,
-    classes: ClassSample | None = None,
-) -> Tensor:
-    """Kullback-Leibler divergence of logits (B, T, V) from the starting network's, in nats, summed
-    over lines and time steps (Li and Hoiem 2016, "Learning without Forgetting")."""
-    with torch.no_grad():
-        wanted = _logits(start, batch.images, dtype, classes)
-    return F.kl_div(
-        logits.log_softmax(2, dtype=torch.float32).flatten(0, 1),
-        wanted.log_softmax(2, dtype=torch.float32).flatten(0, 1),
-        log_target=True,
-        reduction="sum",
-    )
+@dataclass(frozen=True)
+class Anchor:
+    """The network that training began from: general lines are to be read as it reads them."""
+
+    start: nn.Module
+    general: frozenset[Line]
+
+    def divergence(
+        self,
+        mine: Batch,
+        whole: Batch,
+        logits: Tensor,
+        dtype: torch.dtype,
+        classes: ClassSample | None,
+    ) -> Tensor:
+        """Kullback-Leibler divergence from the start, nats per time step, mean over the general
+        lines of a whole batch (Li and Hoiem 2016, "Learning without Forgetting").
+
+        Args:
+            mine: some lines of it; what these add to the mean is returned.
+            logits: (B, T, V) of theirs.
+        """
+        rows = [row for row, line in enumerate(mine.lines) if line in self.general]
+        if not rows:
+            return logits.new_zeros(())
+        with torch.no_grad():
+            wanted = _logits(self.start, mine.take(rows).images, dtype, classes)
+        nats = F.kl_div(
+            logits[rows].log_softmax(2, dtype=torch.float32).flatten(0, 1),
+            wanted.log_softmax(2, dtype=torch.float32).flatten(0, 1),
+            log_target=True,
+            reduction="sum",
+        )
+        return nats / (sum(line in self.general for line in whole.lines) * logits.shape[1])
 
 
 def _logits(

@@ -14,14 +14,14 @@ from crnnkit.dataset.lines import Batch, LoadedLine, batches
 from crnnkit.finetuning import processes
 from crnnkit.finetuning.calibrate import calibrate
 from crnnkit.finetuning.config import TrainConfig
-from crnnkit.finetuning.events import open_events, write_events
+from crnnkit.finetuning.events import event_file
 from crnnkit.finetuning.history import (
     EpochResult,
     best_epoch,
     epochs_without_gain,
     write_history,
 )
-from crnnkit.finetuning.losses import divergence, forward, refuse_not_finite
+from crnnkit.finetuning.losses import Anchor, forward, refuse_not_finite
 from crnnkit.finetuning.material import Material, epoch_lines, load_material
 from crnnkit.finetuning.optimizer import (
     begin_learning,
@@ -89,17 +89,13 @@ def train(
         run.restore(load_state(run.state_path, config))
     else:
         run.prepare()
-    wants_events = config.tensorboard and processes.is_first()
-    events = (
-        open_events(config.output_dir / "tensorboard", len(run.history)) if wants_events else None
-    )
-    while not run.is_over:
-        result = run.train_epoch(on_batch)
-        run.save(result)
-        if events is not None:
-            write_events(events, result)
-        if on_epoch is not None:
-            on_epoch(result)
+    with event_file(config, len(run.history)) as show:
+        while not run.is_over:
+            result = run.train_epoch(on_batch)
+            run.save(result)
+            show(result)
+            if on_epoch is not None:
+                on_epoch(result)
     val, val_turned = run.material.val, run.material.val_turned
     if processes.is_first():
         calibrate(run.best_path, val, val_turned, config.batch_size)
@@ -135,7 +131,8 @@ class _Run:
         self.best_path = config.output_dir / "best.safetensors"
         self.last_path = config.output_dir / "last.safetensors"
         self.state_path = config.output_dir / "resume.safetensors"
-        self.general_lines = frozenset(item.line for item in material.general_train)
+        general = frozenset(item.line for item in material.general_train)
+        self.anchor = Anchor(self.start, general) if self.start and config.distill else None
         self.general_cer_before: float | None = None
         self.epoch_done = 0.0  # share of the epoch that is not in the history yet
         self.dtype = torch.float32
@@ -248,26 +245,14 @@ class _Run:
         # a small batch at the end of a width bucket takes a small step
         share = len(whole.lines) / self.config.batch_size
         loss = share * losses.sum() / whole.target_lengths.sum().clamp(min=1)
-        if self.config.distill:
-            loss = loss + share * self.config.distill * self._moved(mine, whole, logits, classes)
+        if self.anchor is not None:
+            drift = self.anchor.divergence(mine, whole, logits, self.dtype, classes)
+            loss = loss + share * self.config.distill * drift
         loss.backward()
         # numpy's argmax is several times as fast as torch's
         best = logits.detach().float().cpu().numpy().argmax(2)
         ids = best if classes is None else classes.ids.numpy()[best]
         sums.add(mine, losses.detach(), [collapse(row) for row in ids.tolist()])
-
-    def _moved(
-        self, mine: Batch, whole: Batch, logits: Tensor, classes: ClassSample | None
-    ) -> Tensor:
-        """Divergence from the start on the whole batch's general lines, nats per time step; the
-        part of it that some lines have."""
-        general = [row for row, line in enumerate(mine.lines) if line in self.general_lines]
-        if not general:
-            return logits.new_zeros(())
-        assert self.start is not None, "the configuration asks for both or neither"
-        num_general = sum(line in self.general_lines for line in whole.lines)
-        nats = divergence(self.start, mine.take(general), logits[general], self.dtype, classes)
-        return nats / (num_general * logits.shape[1])
 
     def _classes(self, batch: Batch, rng: np.random.Generator) -> ClassSample | None:
         """What this step looks at of the vocabulary; None: all of it."""

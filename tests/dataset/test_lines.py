@@ -93,3 +93,15 @@ def test_the_share_of_varied_lines_is_kept(lines, tiny_vocab):
     plain = next(batches(loaded[:1], 1)).images
     varied = sum(not torch.equal(b.images, plain) for b in batches(loaded, 1, (1, 1), 0.4))
     assert 120 < varied < 200
+
+
+def test_rows_of_a_batch_keep_their_pictures_and_labels(lines, tiny_vocab):
+    (batch, *_) = batches(load_lines(lines * 2, tiny_vocab, LineConfig()), 3)
+    last, first = len(batch.lines) - 1, 0
+    part = batch.take([last, first])
+    assert part.lines == (batch.lines[last], batch.lines[first])
+    assert torch.equal(part.images, torch.stack([batch.images[last], batch.images[first]]))
+    assert torch.equal(part.target_ids, batch.target_ids[[last, first]])
+    assert part.target_lengths.tolist() == batch.target_lengths[[last, first]].tolist()
+    nothing = batch.take([])
+    assert (len(nothing.images), nothing.lines) == (0, ())

@@ -50,11 +50,10 @@ def config(toy_data, tmp_path, base):
         tmp_path / "one",
         pretrained_ckpt=base,
         general_data=toy_data,
-        distill=0.5,
         freeze_norm=True,
         epochs=1,
         minutes=60.0,
-        batch_size=5,  # widths hold other numbers of lines, so the last batches are smaller
+        batch_size=7,  # of 512 lines, so that one batch has no line for the second process
         lr=0.0,
         precision="float32",
         num_threads=1,
@@ -96,8 +95,9 @@ def start(*commands):
 
 
 def moments(folder):
-    """AdamW's first moments, flat, by number of the parameter."""
+    """AdamW's first moments after 512 lines in batches of 7, flat, by number of the parameter."""
     tensors = load_file(folder / "resume.safetensors")
+    assert tensors["optimizer.0.step"] == 74
     return {n: t.flatten() for n, t in tensors.items() if n.endswith("exp_avg")}
 
 
@@ -130,7 +130,6 @@ def test_two_processes_find_the_gradients_of_one(config, tmp_path):
     codes, said = start(command(two), command(two))
     assert codes == [0, 0], said
     expected, found = moments(config.output_dir), moments(two.output_dir)
-    assert len(expected) > 10
     scale = torch.cat(list(expected.values())).abs().max()
     assert scale > 0
     for name, moment in expected.items():
@@ -143,7 +142,7 @@ def test_two_processes_find_the_gradients_of_one(config, tmp_path):
 
 
 def test_torchrun_leaves_one_set_of_files(config, tmp_path):
-    two = replace(config, epochs=2, lr=1e-3, general_data=None, distill=0.0, freeze_norm=False)
+    two = replace(config, epochs=2, lr=1e-3, general_data=None, freeze_norm=False)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     done = subprocess.run(
         [*torchrun, "--nproc-per-node", "2", *command(two)],
