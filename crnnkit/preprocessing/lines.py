@@ -336,8 +336,9 @@ def _line(boxes: np.ndarray, scale: float) -> _Line:
     """Make a line of one group's characters, working px to picture px."""
     _, height = _sizes(boxes)
     whole = boxes[:, 2:].max(0) - boxes[:, :2].min(0)
-    is_one_character = whole[0] <= 1.6 * whole[1]  # of one stroke or of several, as i, : and 二
-    line_height = float(whole[1] if is_one_character else np.percentile(height, 75))
+    # one character may have only low strokes, as : and 二
+    is_one = 0.1 * whole[1] <= whole[0] <= 1.6 * whole[1]
+    line_height = float(whole[1] if is_one else np.percentile(height, 75))
     is_tall = height >= 0.5 * line_height
     corners = np.concatenate([boxes[:, corner] for corner in ([0, 1], [2, 1], [2, 3], [0, 3])])
     centres = (boxes[is_tall, :2] + boxes[is_tall, 2:]) / 2
