@@ -288,13 +288,14 @@ def at_temperature(decoded: Decoded, logits: NDArray[np.floating], temperature: 
 
 def _reading(logits: NDArray[np.floating], path: NDArray[np.intp]) -> Decoded:
     """What a path (T,) says, and how sure it is."""
-    best = logits.max(1)
-    log_sums = np.log(np.exp((logits - best[:, np.newaxis]).astype(np.float64)).sum(1))
-    log_probs = logits[np.arange(len(path)), path].astype(np.float64) - best - log_sums
+    steps, best_ids = np.arange(len(path)), logits.argmax(1)
+    best = logits[steps, best_ids]
+    log_sums = np.log(np.exp(logits - best[:, np.newaxis]).sum(1, dtype=np.float64))
+    log_probs = logits[steps, path].astype(np.float64) - best - log_sums
     starts = np.flatnonzero(np.diff(path, prepend=-1))
     ends = np.append(starts[1:], len(path))
     runs = [(s, e) for s, e in zip(starts, ends, strict=True) if path[s] != BLANK_ID]
-    kept = (path != BLANK_ID) | (logits.argmax(1) != BLANK_ID)
+    kept = (path != BLANK_ID) | (best_ids != BLANK_ID)
     return Decoded(
         ids=tuple(int(path[s]) for s, _ in runs),
         spans=tuple((int(s), int(e)) for s, e in runs),

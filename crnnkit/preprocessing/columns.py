@@ -33,31 +33,41 @@ def find_columns(boxes: np.ndarray, text_height: float, size_hw: tuple[int, ...]
     """
     reach = max(1, round(_GAP * text_height))
     stacks = _touching(boxes, (0, reach), size_hw)
-    rows = _touching(boxes, (reach, 0), size_hw)
-    bounds = {stack: _bounds(boxes[stacks == stack]) for stack in np.unique(stacks)}
-    row_widths = {row: np.ptp(_bounds(boxes[rows == row])[[0, 2]]) for row in np.unique(rows)}
-    narrow = {
-        stack: np.median([row_widths[row] for row in rows[stacks == stack]])
-        <= 1.6 * max(text_height, box[2] - box[0])
-        for stack, box in bounds.items()
-    }
+    bounds = _bounds_of_groups(boxes, stacks)
     columns = np.zeros(len(boxes), int)
-    for stack, box in bounds.items():
-        width = box[2] - box[0]
-        is_new = not columns[stacks == stack].any() and narrow[stack]
-        if (
-            is_new
-            and width >= _MIN_WIDTH * text_height
-            and _is_column(boxes[stacks == stack], width)
-        ):
-            members = _extended(box, [s for s in bounds if narrow[s]], bounds)
-            columns[np.isin(stacks, members)] = columns.max() + 1
+    tall = [
+        stack
+        for stack, (left, top, right, bottom) in bounds.items()
+        if right - left >= _MIN_WIDTH * text_height
+        and bottom - top >= _MIN_CHARACTERS * (right - left)
+    ]
+    if not tall:
+        return columns
+    rows = _touching(boxes, (reach, 0), size_hw)
+    row_widths = {row: box[2] - box[0] for row, box in _bounds_of_groups(boxes, rows).items()}
+    narrow = [
+        stack
+        for stack, box in bounds.items()
+        if np.median([row_widths[row] for row in rows[stacks == stack]])
+        <= 1.6 * max(text_height, box[2] - box[0])
+    ]
+    for stack in tall:
+        members = stacks == stack
+        is_new = stack in narrow and not columns[members].any()
+        if is_new and _is_column(boxes[members], bounds[stack][2] - bounds[stack][0]):
+            members = np.isin(stacks, _extended(bounds[stack], narrow, bounds))
+            columns[members] = columns.max() + 1
     return columns
 
 
-def _bounds(boxes: np.ndarray) -> np.ndarray:
-    """(4,) left, top, right, bottom of all boxes together."""
-    return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+def _bounds_of_groups(boxes: np.ndarray, groups: np.ndarray) -> dict[int, np.ndarray]:
+    """Left, top, right, bottom of each group's boxes together."""
+    ids, index = np.unique(groups, return_inverse=True)
+    starts = np.full((len(ids), 2), np.iinfo(int).max)
+    ends = np.zeros_like(starts)
+    np.minimum.at(starts, index, boxes[:, :2])
+    np.maximum.at(ends, index, boxes[:, 2:])
+    return dict(zip(ids.tolist(), np.hstack([starts, ends]), strict=True))
 
 
 def _extended(column: np.ndarray, stacks: list[int], bounds: dict[int, np.ndarray]) -> list[int]:
@@ -76,7 +86,8 @@ def _extended(column: np.ndarray, stacks: list[int], bounds: dict[int, np.ndarra
         if not more:
             return members
         members += more
-        column = _bounds(np.array([column, *(bounds[stack] for stack in more)]))
+        around = np.array([column, *(bounds[stack] for stack in more)])
+        column = np.concatenate([around[:, :2].min(0), around[:, 2:].max(0)])
 
 
 def as_row(column: np.ndarray) -> np.ndarray | None:
@@ -114,8 +125,6 @@ def _touching(boxes: np.ndarray, reach_xy: tuple[int, int], size_hw: tuple[int, 
 
 def _is_column(boxes: np.ndarray, width: float) -> bool:
     top, bottom = int(boxes[:, 1].min()), int(boxes[:, 3].max())
-    if bottom - top < _MIN_CHARACTERS * width:
-        return False
     inked = np.zeros(bottom - top, bool)
     for box in boxes:
         inked[box[1] - top : box[3] - top] = True

@@ -29,6 +29,13 @@ _MIN_SIDEWAYS = 0.7
 _MAX_BLUR = 1.2
 """Sigma in px that `estimate_blur` finds in sharp pictures at most: scans have 0.8 to 1.06."""
 _DEBLUR_ROUNDS = 6
+_DEBLUR_ROWS = 192
+"""Rows that are sharpened at once: as floats, a whole page would fill the memory, …"""
+_DEBLUR_MARGIN = 64
+"""… and how many more on either side they depend on."""
+_SEEN_PIXELS = 4_000_000
+"""From twice as many on, blur is estimated on evenly spaced bands of `_SEEN_ROWS` rows."""
+_SEEN_ROWS = 64
 _MIN_LIGHT = 0.7
 """Share of the light that the darkest paper of an evenly lit page gets at least."""
 _MAX_LIGHT_STEP = 0.06
@@ -159,14 +166,24 @@ def estimate_blur(image: np.ndarray) -> float:
     A step of contrast c blurred by sigma is c / (sigma sqrt(2 pi)) steep at its middle.
     """
     gray = to_gray(image)
-    near = np.ones((9, 9), np.uint8)
-    contrast = cv2.morphologyEx(gray, cv2.MORPH_GRADIENT, near)
-    across, down = (cv2.Sobel(gray, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
-    steepest = cv2.dilate(np.maximum(np.abs(across), np.abs(down)), near)
+    every = gray.size // _SEEN_PIXELS
+    tops = range(0, len(gray), every * _SEEN_ROWS) if every > 1 else [0]
+    rows = _SEEN_ROWS if every > 1 else len(gray)
+    edges = np.hstack([_edges(gray[top : top + rows]) for top in tops])
+    contrast, steepest = edges
     clear = contrast >= max(_MIN_SPAN, 0.5 * float(np.percentile(contrast, 99)))
     if not clear.any():
         return 0.0
     return float(np.median(contrast[clear] / steepest[clear])) / (2 * np.pi) ** 0.5
+
+
+def _edges(gray: np.ndarray) -> np.ndarray:
+    """(2, H W) contrast around each pixel, and the steepest slope there, grey levels per px."""
+    near = np.ones((9, 9), np.uint8)
+    contrast = cv2.morphologyEx(gray, cv2.MORPH_GRADIENT, near)
+    across, down = (cv2.Sobel(gray, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
+    steepest = cv2.dilate(np.maximum(np.abs(across), np.abs(down)), near)
+    return np.stack([contrast.ravel(), steepest.ravel()])
 
 
 def deblur(image: np.ndarray) -> np.ndarray:
@@ -177,7 +194,15 @@ def deblur(image: np.ndarray) -> np.ndarray:
     sigma = estimate_blur(image)
     if sigma <= _MAX_BLUR:
         return image.copy()
-    sigma = min(sigma, 3.0)
+    sharp = np.empty_like(image)
+    for top in range(0, len(image), _DEBLUR_ROWS):
+        first = max(0, top - _DEBLUR_MARGIN)
+        band = _deblurred(image[first : top + _DEBLUR_ROWS + _DEBLUR_MARGIN], min(sigma, 3.0))
+        sharp[top : top + _DEBLUR_ROWS] = band[top - first :][:_DEBLUR_ROWS]
+    return sharp
+
+
+def _deblurred(image: np.ndarray, sigma: float) -> np.ndarray:
     seen = image.astype(np.float32)
     guess = seen
     for _ in range(_DEBLUR_ROUNDS):

@@ -40,12 +40,22 @@ _LOCAL_CONTRAST = 0.35
 """… and this share of the strongest stroke within 12 px, so that blur joins no letters."""
 _REACH = 0.65
 """How far a character's bar reaches to either side, in text heights."""
+_MIN_CHARACTER = 0.15
+"""Least width or height of a character or a part of one, in text heights, …"""
+_MIN_MARK = 0.08
+"""… and of a dot or a comma beside text."""
+_MARK_REACH = 0.9
+"""How far from a character a mark may stand, in heights of that character, …"""
+_MARK_BELOW = 0.25
+"""… and how far below its foot a comma's middle."""
 _PADDING = 0.18
 """Margin around a found line, in text heights."""
 _MAX_UNSPLIT_HEIGHT = 32
 """Pictures up to this height in px hold no two readable rows: they are one line."""
 _MIN_ROW_SHARE = 0.4
 """Where the only row fills less of the picture's height, the picture is a page with one line."""
+_MAX_CONVEX = 0.9
+"""Light text in a dark panel fills less than this share of its letters' convex hulls."""
 _MAX_SEARCHED_SLOPE = 5
 """Degrees up to which sloping lines are found as they are."""
 
@@ -136,11 +146,12 @@ def _search(gray: np.ndarray) -> list[_Line]:
     text_height = _text_height(_component_boxes(strokes))
     if text_height is None:
         return []
-    boxes = _character_boxes(_without_rules(strokes, text_height), text_height)
+    boxes, specks = _character_boxes(_without_rules(strokes, text_height), text_height)
     columns = find_columns(boxes, text_height, gray.shape)
-    boxes_in_rows = boxes[columns == 0]
-    groups = _groups(boxes_in_rows, text_height, gray.shape)
-    members = [boxes_in_rows[groups == group] for group in np.unique(groups)]
+    rows = boxes[columns == 0]
+    groups = _groups(rows, text_height, gray.shape)
+    rows, groups = _with_marks(rows, groups, specks, text_height, gray.shape)
+    members = [rows[groups == group] for group in np.unique(groups)]
     lines = [_line(boxes, scale) for boxes in _joined_parts(members)]
     lines = [line for line in lines if line.height * scale >= 0.5 * text_height]
     stacks = [
@@ -176,6 +187,8 @@ def _invert_panel(gray: np.ndarray, dark: np.ndarray, filled: np.ndarray) -> Non
     inside = solid > 0
     if not inside.any() or dark[inside].mean() < 0.5 or not _has_light_tail(gray[inside]):
         return
+    if not _has_strokes(solid & ~dark & 1):
+        return
     _, size, _ = cv2.minAreaRect(cv2.findNonZero(solid))
     if np.count_nonzero(solid) < 0.85 * size[0] * size[1]:
         return
@@ -192,6 +205,13 @@ def _has_light_tail(values: np.ndarray) -> bool:
     return bool(high - middle > middle - low)
 
 
+def _has_strokes(light: np.ndarray) -> bool:
+    """Whether what is light in a dark patch is text: the holes of letters that touch are convex."""
+    contours, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    hulls = sum(cv2.contourArea(cv2.convexHull(contour)) for contour in contours)
+    return np.count_nonzero(light) < _MAX_CONVEX * hulls
+
+
 def _strokes(gray: np.ndarray) -> np.ndarray:
     """Mask of what is thin and darker than its surroundings."""
     size = max(15, min(gray.shape) // 14) | 1
@@ -205,9 +225,9 @@ def _strokes(gray: np.ndarray) -> np.ndarray:
 
 
 def _component_boxes(mask: np.ndarray) -> np.ndarray:
-    """(N, 4) left, top, right, bottom of connected components, half-open, specks left out."""
+    """(N, 4) left, top, right, bottom of connected components, half-open."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    left, top, width, height, area = stats[stats[:, cv2.CC_STAT_AREA] >= 4][1:].T
+    left, top, width, height, _ = stats[1:].T
     return np.stack([left, top, left + width, top + height], axis=1)
 
 
@@ -218,13 +238,15 @@ def _text_height(boxes: np.ndarray) -> float | None:
     return float(np.median(height[likely])) if likely.any() else None
 
 
-def _character_boxes(strokes: np.ndarray, text_height: float) -> np.ndarray:
-    """(N, 4) boxes of the strokes that have the size of characters or their parts."""
+def _character_boxes(strokes: np.ndarray, text_height: float) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 4) boxes of strokes of the size of characters or their parts; (M, 4) of smaller ones."""
     boxes = _component_boxes(strokes)
     width, height = _sizes(boxes)
     is_frame_side = (height > 1.5 * text_height) & (width < 0.12 * height)
-    large_enough = np.maximum(width, height) >= 0.15 * text_height
-    return boxes[large_enough & (height <= 4 * text_height) & ~is_frame_side]
+    size = np.maximum(width, height)
+    is_character = size >= max(3, _MIN_CHARACTER * text_height)
+    specks = boxes[~is_character & (size >= _MIN_MARK * text_height)]
+    return boxes[is_character & (height <= 4 * text_height) & ~is_frame_side], specks
 
 
 def _sizes(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -258,6 +280,37 @@ def _groups(boxes: np.ndarray, text_height: float, size_hw: tuple[int, ...]) -> 
     return groups[y, x]
 
 
+def _with_marks(
+    boxes: np.ndarray,
+    groups: np.ndarray,
+    specks: np.ndarray,
+    text_height: float,
+    size_hw: tuple[int, ...],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The characters and their groups, with the stops, commas and dashes of the text beside them.
+
+    Bars of marks are too low to touch those of their neighbours. Specks that stand alone are left
+    out.
+    """
+    left, top, right, bottom = boxes.T
+    height = bottom - top
+    is_high = height >= 0.5 * text_height
+    reach = _MARK_REACH * height
+    places = np.stack([left - reach, top, right + reach, bottom + _MARK_BELOW * height], axis=1)
+    places = np.maximum(places.round().astype(int), 0)
+    beside = np.zeros(size_hw, np.int32)
+    for (x, y, end_x, end_y), group in zip(places[is_high], groups[is_high], strict=True):
+        beside[y:end_y, x:end_x] = group
+    is_mark = ~np.isin(groups, groups[is_high])
+    marks = np.concatenate([boxes[is_mark], specks])
+    x, y = (marks[:, :2] + marks[:, 2:]).T // 2
+    owners = beside[y, x]
+    alone = np.concatenate([groups[is_mark], np.zeros(len(specks), groups.dtype)])
+    owners = np.where(owners > 0, owners, alone)
+    boxes = np.concatenate([boxes[~is_mark], marks[owners > 0]])
+    return boxes, np.concatenate([groups[~is_mark], owners[owners > 0]])
+
+
 def _joined_parts(groups: list[np.ndarray]) -> list[np.ndarray]:
     """Join groups that stand above each other as parts of one character, such as 个, do."""
     bounds = np.array([[*boxes[:, :2].min(0), *boxes[:, 2:].max(0)] for boxes in groups])
@@ -282,7 +335,10 @@ def _joined_parts(groups: list[np.ndarray]) -> list[np.ndarray]:
 def _line(boxes: np.ndarray, scale: float) -> _Line:
     """Make a line of one group's characters, working px to picture px."""
     _, height = _sizes(boxes)
-    line_height = float(np.percentile(height, 75))
+    whole = boxes[:, 2:].max(0) - boxes[:, :2].min(0)
+    # one character may have only low strokes, as : and 二
+    is_one = 0.1 * whole[1] <= whole[0] <= 1.6 * whole[1]
+    line_height = float(whole[1] if is_one else np.percentile(height, 75))
     is_tall = height >= 0.5 * line_height
     corners = np.concatenate([boxes[:, corner] for corner in ([0, 1], [2, 1], [2, 3], [0, 3])])
     centres = (boxes[is_tall, :2] + boxes[is_tall, 2:]) / 2

@@ -1,6 +1,6 @@
 """Pages: found lines, the right way up, read and put in their places."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from statistics import median
 
 import numpy as np
@@ -21,62 +21,84 @@ NUM_PROBES = 7
 """Lines that are read both ways up where it is doubtful which way up a page is."""
 SURE = 0.8
 """Lines read with so much confidence, most of them, stand upright."""
+LEAST_SHARE = 0.45
+"""What is read with less than this share of its page's median confidence is no text."""
 
 
 def read_pages(sources: Iterable[ImageSource], read_lines: ReadLines) -> list[list[PageLine]]:
     """Find the lines of each page and read them, in reading order.
 
     Pages are decoded one at a time; the lines of all of them are read together. A page out of
-    focus is sharpened. A page on its head is read the other way up.
+    focus is sharpened. A page on its head is read the other way up. Of several places that look
+    like lines those are left out in which nothing is read, or what is much less sure than
+    elsewhere on the page: stains, and the edges of the paper.
     """
     quads: list[list[Quad]] = []
-    owners: list[tuple[int, int]] = []  # page and quad of each picture
+    best: dict[tuple[int, int], LineReading] = {}  # of page and quad
+    owners: list[tuple[int, int]] = []  # of each picture
 
     def crops() -> Iterator[UInt8Image]:
         for number, source in enumerate(sources):
-            page, found = _prepared(read_image(source), read_lines)
+            page, found, known = _prepared(read_image(source), read_lines)
             quads.append(found)
+            best.update({(number, index): reading for index, reading in known.items()})
             for index, quad in enumerate(found):
-                for view in _views(page, quad):
+                for view in _views(page, quad, is_known=index in known):
                     owners.append((number, index))
                     yield view
 
-    best: dict[tuple[int, int], LineReading] = {}
     for owner, reading in zip(owners, read_lines(crops()), strict=True):
         best[owner] = max(best.get(owner, reading), reading, key=lambda one: one.certainty)
     return [
-        [_placed(best[number, index], quad) for index, quad in enumerate(found)]
+        _text_lines([(best[number, index], quad) for index, quad in enumerate(found)])
         for number, found in enumerate(quads)
     ]
 
 
-def _prepared(page: UInt8Image, read_lines: ReadLines) -> tuple[UInt8Image, list[Quad]]:
-    """The page in focus, and the quads of its lines, the way up its text stands."""
+def _prepared(
+    page: UInt8Image, read_lines: ReadLines
+) -> tuple[UInt8Image, list[Quad], dict[int, LineReading]]:
+    """The page in focus, the quads of its lines, the way up its text stands, and what the longest
+    of them say: if read with doubt, they are tried the other way up."""
     quads = find_lines(page)
-    page = deblur(page) if len(quads) > 1 else page
-    if _is_upside_down(page, quads, read_lines):
-        quads = [np.roll(quad, 2, axis=0) for quad in reversed(quads)]
-    return page, quads
-
-
-def _is_upside_down(page: UInt8Image, quads: Sequence[Quad], read_lines: ReadLines) -> bool:
-    """Whether the longest lines, if read with doubt, read surer the other way up."""
-    probes = sorted(quads, key=_length)[-NUM_PROBES:] if len(quads) > 1 else []
-    crops = [crop_line(page, quad) for quad in probes]
+    if len(quads) < 2:
+        return page, quads, {}
+    page = deblur(page)
+    probes = sorted(range(len(quads)), key=lambda index: _length(quads[index]))[-NUM_PROBES:]
+    crops = [crop_line(page, quads[index]) for index in probes]
     readings = read_lines(crops)
-    if not readings or median(reading.confidence for reading in readings) >= SURE:
-        return False
-    turned = read_lines(map(half_turn, crops))
-    return sum(r.certainty for r in turned) > 1.2 * sum(r.certainty for r in readings)
+    if median(reading.confidence for reading in readings) < SURE:
+        turned = read_lines(map(half_turn, crops))
+        if sum(r.certainty for r in turned) > 1.2 * sum(r.certainty for r in readings):
+            quads = [np.roll(quad, 2, axis=0) for quad in reversed(quads)]
+            probes, readings = [len(quads) - 1 - index for index in probes], turned
+    return page, quads, dict(zip(probes, readings, strict=True))
 
 
-def _views(page: UInt8Image, quad: Quad) -> Iterator[UInt8Image]:
-    """A line as it lies; one that runs downwards also as a row of its upright characters."""
-    crop = crop_line(page, quad)
-    yield crop
+def _views(page: UInt8Image, quad: Quad, is_known: bool) -> Iterator[UInt8Image]:
+    """A line as it lies, unless known; one that runs downwards also as a row of its upright
+    characters."""
     across, down = quad[1] - quad[0]
-    if down > abs(across) and (row := as_row(crop)) is not None:
+    runs_down = down > abs(across)
+    if is_known and not runs_down:
+        return
+    crop = crop_line(page, quad)
+    if not is_known:
+        yield crop
+    if runs_down and (row := as_row(crop)) is not None:
         yield row
+
+
+def _text_lines(read: list[tuple[LineReading, Quad]]) -> list[PageLine]:
+    """What was read, in its place, without what is no text; the only line of a page stays."""
+    if len(read) == 1:
+        return [_placed(*read[0])]
+    usual = median([reading.confidence for reading, _ in read if reading.text] or [0.0])
+    return [
+        _placed(reading, quad)
+        for reading, quad in read
+        if reading.text and reading.confidence >= LEAST_SHARE * usual
+    ]
 
 
 def _length(quad: Quad) -> float:

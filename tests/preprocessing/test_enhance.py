@@ -368,3 +368,20 @@ def test_after_auto_there_is_nothing_left_to_mend(fault, expected, page):
 def test_auto_brings_a_page_back(fault, left, page):
     spoiled = fault(page)
     assert mean_difference(auto(spoiled), page) < left * mean_difference(spoiled, page)
+
+
+def test_a_large_page_is_sharpened_in_bands_without_seams(make_line):
+    row = np.hstack([make_line("北京市朝阳区 GL-2024", height=40)] * 5)
+    page = np.tile(np.vstack([row, np.full_like(row, 255)]), (8, 1))
+    soft = blurred(page, 2)
+    assert estimate_blur(soft) == pytest.approx(estimate_blur(soft[:160]), rel=0.05)
+    whole, part = deblur(soft), deblur(soft[150:450])  # around the seam at row 192
+    assert np.abs(whole[250:350].astype(int) - part[100:200]).max() <= 1
+
+
+def test_the_blur_of_a_large_page_is_that_of_its_parts(make_line):
+    row = np.hstack([make_line("北京市朝阳区 GL-2024", height=40)] * 8)
+    page = np.tile(np.vstack([row, np.full_like(row, 255)]), (9_000_000 // row.size, 1))
+    assert page.size > 8_000_000
+    part = blurred(page[:800], 2)
+    assert estimate_blur(blurred(page, 2)) == pytest.approx(estimate_blur(part), rel=0.05)

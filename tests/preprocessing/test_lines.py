@@ -106,6 +106,52 @@ def test_text_on_a_button_is_found_without_its_round_ends(make_line):
     assert height < 40
 
 
+@pytest.mark.parametrize("text", ["A3", "88", "B0D"])
+def test_bold_letters_that_touch_are_no_panel(make_line, text):
+    page = Page(make_line)
+    page.add("设备维护记录 GL-2024", 40, 30)
+    bold = cv2.erode(make_line(text, height=60), np.ones((7, 7), np.uint8))
+    page.image[110:170, 60 : 60 + bold.shape[1]] = bold
+    page.add("北京市朝阳区建国路88号", 40, 260)
+    found = find_lines(page.image)
+    assert len(found) == 3
+    assert cv2.boundingRect(found[1])[2] > 60
+
+
+MARKS = {
+    "full stop": ([(6, 21, 4, 4)], 10),  # left, top, width and height from the text's end and top
+    "comma": ([(6, 21, 3, 6)], 9),
+    "colon": ([(10, 6, 4, 4), (10, 21, 4, 4)], 14),
+    "dash": ([(12, 12, 10, 3)], 22),
+    "dot of small print": ([(5, 23, 2, 2)], 7),
+    "speck far away": ([(60, 12, 4, 4)], 0),
+    "speck above": ([(6, -14, 4, 4)], 0),
+}
+
+
+@pytest.mark.parametrize(("marks", "reach"), MARKS.values(), ids=MARKS)
+def test_a_line_ends_behind_its_marks(make_line, marks, reach):
+    page = Page(make_line)
+    page.add("RETURNABLE", 40, 30, height=30)
+    page.add("THANK YOU", 40, 100, height=30)
+    right, bottom = page.boxes[0][2:]
+    for left, top, width, height in marks:
+        page.image[bottom - 25 + top :, right + left :][:height, :width] = INK
+    (first, second) = find_lines(page.image)
+    assert first[:, 0].max() == pytest.approx(right + reach + 5, abs=3)
+    assert second[:, 0].max() == pytest.approx(page.boxes[1][2] + 5, abs=3)
+
+
+@pytest.mark.parametrize("text", ["二", ":", "i"])
+def test_a_character_of_low_strokes_is_a_line_as_high_as_it(make_line, text):
+    page = Page(make_line)
+    page.add("设备维护记录", 40, 30)
+    page.add(text, 300, 30)
+    page.add("北京市朝阳区", 40, 130)
+    page.add("建国路88号", 40, 230)
+    assert len(find_lines(page.image)) == 4
+
+
 def test_rules_frames_and_specks_are_no_lines(page):
     cv2.line(page.image, (20, 90), (620, 92), INK, 2)
     cv2.rectangle(page.image, (10, 5), (630, 410), INK, 2)
