@@ -39,12 +39,16 @@ def read_with_tesseract(images: Sequence[np.ndarray], language: str = "chi_sim")
                 grey = 255 - grey
             border = (MARGIN_PX,) * 4
             write_image(path, cv2.copyMakeBorder(grey, *border, cv2.BORDER_CONSTANT, value=255))
-        batch = Path(folder) / "batch.txt"
-        batch.write_text("".join(f"{path}\n" for path in paths))
-        command = ["tesseract", str(batch), "-", "-l", language, "--psm", "7"]
-        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        return run_tesseract(paths, "-l", language, "--psm", "7")
+
+
+def run_tesseract(paths: Sequence[Path], *options: str) -> list[str]:
+    """The text of each picture as it is, all in one process."""
+    batch = "".join(f"{path}\n" for path in paths)
+    command = ["tesseract", "stdin", "-", *options]
+    result = subprocess.run(command, input=batch, capture_output=True, text=True, check=True)
     pages = result.stdout.split("\f")
-    return [normalize_text(" ".join(page.split("\n"))) for page in pages[: len(images)]]
+    return [normalize_text(" ".join(page.split("\n"))) for page in pages[: len(paths)]]
 
 
 def rapidocr_engine() -> Callable:
