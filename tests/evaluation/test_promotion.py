@@ -64,3 +64,8 @@ def test_the_first_model_has_none_to_be_measured_by(models, lines, tmp_path):
     served = tmp_path / "serving.onnx"
     assert "nothing was served" in promote(models("best.onnx", 9), served, lines)
     assert served.read_text() == "9"
+
+
+def test_a_file_of_another_kind_than_the_served_one_is_refused(models, lines):
+    with pytest.raises(CheckpointError, match=r"best.safetensors: a .onnx file is served, export"):
+        promote(models("best.safetensors", 0), models("serving.onnx", 9), lines)

@@ -199,16 +199,6 @@ def test_an_empty_page_has_no_lines(recognizer):
 # ---------- engines ----------
 
 
-def test_onnxruntime_tells_nobody_which_model_is_read(onnx_path, tmp_path):
-    """Where its telemetry is on, it leaves a device's name and a queue of reports at home."""
-    off = ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")  # they would turn it off, or move it
-    env = {name: value for name, value in os.environ.items() if name not in off}
-    code = "import sys; from crnnkit.serving.recognizer import Recognizer as R; R.load(sys.argv[1])"
-    command = [sys.executable, "-c", code, str(onnx_path)]
-    subprocess.run(command, env=env | {"HOME": str(tmp_path)}, timeout=120, check=True)
-    assert [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name.lower()] == []
-
-
 def test_onnx_and_torch_read_the_same(checkpoint_path, recognizer, lines):
     with_torch = Recognizer.load(checkpoint_path)
     assert with_torch.vocab == recognizer.vocab
