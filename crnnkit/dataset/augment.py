@@ -102,3 +102,10 @@ VARIATIONS: dict[str, tuple[float, Callable[[Pixels, np.random.Generator], Pixel
     "stain": (0.25, _hide_a_patch),
 }
 """Name → share of the pictures that it is done to, and how; in this order."""
+
+
+def each_alone(pixels: Pixels, seed: int) -> dict[str, Pixels]:
+    """What each of the variations makes of one line, by name."""
+    return {
+        name: vary(pixels, np.random.default_rng(seed)) for name, (_, vary) in VARIATIONS.items()
+    }

@@ -70,7 +70,7 @@ def label_axes(axes: Axes, x: str, y: str) -> None:
     """Name the axes and leave out what carries nothing."""
     axes.set_xlabel(x, fontsize=9, color=GREY)
     axes.set_ylabel(y, fontsize=9, color=GREY)
-    axes.tick_params(labelsize=8, color=PALE, labelcolor=INK)
+    axes.tick_params(which="both", labelsize=8, color=PALE, labelcolor=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(PALE)
 

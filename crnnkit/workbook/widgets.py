@@ -112,6 +112,8 @@ def draw_boxes(picture: UInt8Image, lines: Sequence[PageLine]) -> UInt8Image:
         cv2.polylines(drawn, [corners], True, (red, green, blue), 2, cv2.LINE_AA)
         x, y = corners[0].tolist()
         place = (max(0, x), max(12, y - 3))
+        ground = (place[0] + 11 * len(str(number)), place[1] - 13)
+        cv2.rectangle(drawn, place, ground, (255, 255, 255), cv2.FILLED)
         cv2.putText(drawn, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (red, green, blue))
     return drawn.astype(np.uint8)
 
@@ -120,6 +122,11 @@ def colour_of(confidence: float) -> str:
     """Green, orange or red."""
     kind = "sure" if confidence >= SURE else "doubtful" if confidence >= UNSURE else "unsure"
     return COLOURS[kind]
+
+
+def marked(text: str, colour: str) -> str:
+    """HTML with a bar of a colour before it; the text keeps the notebook's, light or dark."""
+    return f'<span style="border-left:0.4em solid {colour};padding-left:0.4em">{text}</span>'
 
 
 def lines_table(lines: Sequence[PageLine], before: Sequence[str] | None = None) -> str:
@@ -132,7 +139,7 @@ def lines_table(lines: Sequence[PageLine], before: Sequence[str] | None = None) 
     for number, line in enumerate(lines, start=1):
         earlier = f"<td>{html.escape(before[number - 1]) or '∅'}</td>" if before else ""
         rows += f"<tr><td>{number}</td>{earlier}<td><b>{html.escape(line.text) or '∅'}</b></td>"
-        rows += f'<td style="color:{colour_of(line.confidence)}">{line.confidence:.1%}</td></tr>'
+        rows += f"<td>{marked(f'{line.confidence:.1%}', colour_of(line.confidence))}</td></tr>"
     titles = ("#", "before", "after", "confidence") if before else ("#", "text", "confidence")
     head = "".join(f"<th>{title}</th>" for title in titles)
     return f"<table><tr>{head}</tr>{rows}</table>" if rows else ""
@@ -183,8 +190,10 @@ class RecognitionDemo:
     def show(self, state: DemoState) -> None:
         """Bring the view in line with a state."""
         self.state = state
-        style = f' style="color:{COLOURS["unsure"]}"' if state.error else ""
-        self.message.value = f"<p{style}>{html.escape(state.message)}</p>"
+        message = html.escape(state.message)
+        self.message.value = (
+            f"<p>{marked(message, COLOURS['unsure']) if state.error else message}</p>"
+        )
         self.table.value = lines_table(state.lines, state.before)
         has_picture = state.picture is not None
         self.picture.layout.display = None if has_picture else "none"
@@ -238,9 +247,7 @@ class LabellingAid:
         try:
             action()
         except DatasetError as error:
-            self.message.value = (
-                f'<p style="color:{COLOURS["unsure"]}">{html.escape(str(error))}</p>'
-            )
+            self.message.value = f"<p>{marked(html.escape(str(error)), COLOURS['unsure'])}</p>"
             return
         self._show()
 
@@ -339,8 +346,7 @@ def _progress_bar(share: float) -> HTML:
 
 def _reading_note(task: Task) -> str:
     """How sure the model is, and what it reads where that is not the suggestion."""
-    style = f'style="color:{colour_of(task.confidence)}"'
-    sure = f"<span {style}>{task.confidence:.1%} sure</span>"
+    sure = marked(f"{task.confidence:.1%} sure", colour_of(task.confidence))
     return sure if task.reading is None else f"read as <b>{html.escape(task.reading)}</b>, {sure}"
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from crnnkit.dataset.augment import VARIATIONS, _warp, augment
+from crnnkit.dataset.augment import VARIATIONS, _warp, augment, each_alone
 
 
 def test_equal_seeds_give_equal_pictures_and_others_differ(make_line):
@@ -57,3 +57,13 @@ def test_a_short_line_stays_in_its_wide_padding(make_line):
         left_edges.append(int((varied > 100).argmax()))
     assert min(left_edges) > 0
     assert max(left_edges) < 20
+
+
+def test_each_variation_can_be_seen_alone(make_line):
+    line = make_line("A1B2")
+    alone = each_alone(line, seed=3)
+    assert list(alone) == ["shape", "tone", "sharpness", "noise", "stain"]
+    assert all(varied.shape == line.shape for varied in alone.values())
+    assert not any(np.array_equal(varied, line) for varied in alone.values())
+    changed = alone["stain"] != line
+    assert 0 < changed.mean() < 0.3, "a spot, the rest as it was"

@@ -27,6 +27,7 @@ from crnnkit.workbook.widgets import (
     colour_of,
     draw_boxes,
     lines_table,
+    marked,
     read_picture,
 )
 
@@ -127,7 +128,7 @@ def test_the_table_shows_texts_as_they_are_and_confidences():
     assert "GL-2024-03-001-A" in table
     assert "&lt;b&gt;&amp;" in table
     assert "<b>&" not in table.replace("<b>&lt;", "")
-    assert f'<td style="color:{COLOURS["sure"]}">98.7%</td>' in table
+    assert f"<td>{marked('98.7%', COLOURS['sure'])}</td>" in table
     assert "<b>∅</b>" in table
 
 
