@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from crnnkit.errors import ImageError
 
@@ -170,7 +170,8 @@ def _decoded(picture: Image.Image, where: str) -> np.ndarray:
     _check_size(*picture.size, where)
     try:
         picture.load()
-        upright = ImageOps.exif_transpose(picture)
+        is_turned = picture.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        upright = ImageOps.exif_transpose(picture) if is_turned else picture  # else: a copy
     except _DECODE_ERRORS as error:
         raise ImageError(
             f"{where}: the picture is damaged or cut off: {error}. Copy or export it again."
@@ -194,7 +195,8 @@ def _grey_or_rgb(picture: Image.Image, where: str) -> np.ndarray:
     if picture.has_transparency_data:
         flat = _without_alpha(np.array(picture.convert("RGBA")))
         return flat[..., 0].copy() if is_grey else flat
-    return np.array(picture.convert("L" if is_grey else "RGB"))
+    mode = "L" if is_grey else "RGB"
+    return np.array(picture if picture.mode == mode else picture.convert(mode))
 
 
 def _without_alpha(rgba: np.ndarray) -> np.ndarray:

@@ -48,8 +48,8 @@ _MARK_REACH = 0.9
 """How far from a character a mark may stand, in heights of that character, …"""
 _MARK_BELOW = 0.25
 """… and how far below its foot a comma's middle."""
-_PADDING = 0.18
-"""Margin around a found line, in text heights."""
+_PADDING = np.array([0.12, 0.18])
+"""Margin beside and above a found line, in text heights."""
 _MAX_UNSPLIT_HEIGHT = 32
 """Pictures up to this height in px hold no two readable rows: they are one line."""
 _MIN_ROW_SHARE = 0.4
