@@ -182,7 +182,7 @@ def options(config: TrainConfig) -> list[str]:
 
 def epochs_in(log: str) -> int:
     """Epochs that `crnnkit train` has printed."""
-    return len(re.findall(r"^Epoch \d+/", log, re.MULTILINE))
+    return len(re.findall(r"Epoch \d+/", log))
 
 
 # ---------------------------------------------------------------- Tesseract
@@ -289,9 +289,12 @@ def write_labelled(folder: Path, lines: Sequence[Line]) -> None:
 
 
 def calamari_lines(log: str) -> int:
-    """Lines so far, from what Keras prints: `Epoch 2/100`, then steps such as `12/62 - 9s`."""
+    """Lines so far, from what Keras prints: `Epoch 2/100`, then steps such as `12/62 - 9s`.
+
+    A step follows the rate before it without a space: `CER: 1.264210/62` is step 10.
+    """
     epoch = step = steps_per_epoch = 0
-    for match in re.finditer(r"Epoch (\d+)/|(\d+)/(\d+) - \d+s", log):
+    for match in re.finditer(r"Epoch (\d+)/|(?:\.\d{4})?(\d+)/(\d+) - \d+s", log):
         if match[1]:
             epoch, step = int(match[1]), 0
         else:

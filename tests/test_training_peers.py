@@ -51,7 +51,8 @@ def test_samples_that_lstmtraining_printed(log, lines):
     [
         ("", 0),
         ("Epoch 1/100\n", 0),  # nothing learnt yet
-        ("Epoch 1/100\n 1/62 - 30s - loss: 9\x08 12/62 - 37s - loss: 8", 12 * 16),
+        ("Epoch 1/100\n 1/62 - 30s - loss: 9.5 8/62 - 37s - loss: 8.1", 8 * 16),
+        ("Epoch 1/100\n 8/62 - 37s - CER: 1.264210/62 - 40s - CER: 1.2642", 10 * 16),  # glued
         ("Epoch 1/100\n 62/62 - 37s - loss: 8\nEpoch 2/100\n", 62 * 16),  # a new one began
         ("Epoch 1/100\n 62/62 - 37s\nEpoch 2/100\n 3/62 - 9s", 65 * 16),
         ("|    AVG Count    |  1  | 10/62 |\n", 0),  # validation's table
