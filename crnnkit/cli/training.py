@@ -45,7 +45,9 @@ def train(
     max_forgetting: Annotated[
         float | None, typer.Option(help="No epoch is best whose general CER rose by more.")
     ] = None,
-    distill: Annotated[float, typer.Option(help="Weight of staying near the base.")] = 0.0,
+    distill: Annotated[
+        float | None, typer.Option(help="Weight of staying near the base.", show_default="2")
+    ] = None,
     blend_base: Annotated[float, typer.Option(help="Share of the base's weights kept.")] = 0.0,
     frozen_share: Annotated[float, typer.Option(help="Run's share with frozen convs.")] = 0.0,
     freeze_norm: Annotated[

@@ -70,8 +70,9 @@ class TrainConfig:
     max_forgetting: float | None = None
     """An epoch whose general CER lies higher than this above the start's is not the best while
     another one keeps it. None: the domain alone chooses, and the run says what was forgotten."""
-    distill: float = 0.0
-    """Weight of the divergence from the pretrained network's output on general lines."""
+    distill: float | None = None
+    """Weight of the divergence from the pretrained network's output on general lines, nats per time
+    step, beside the loss per character. None: 2 where both are given, otherwise 0."""
     blend_base: float = 0.0
     """Share of the pretrained weights in what is validated and kept (Wortsman et al. 2022)."""
     turn: str = "auto"
@@ -129,6 +130,13 @@ class TrainConfig:
     def peak_lr(self) -> float:
         """`lr`, or what suits the start."""
         return self.lr if self.lr is not None else 4e-4 if self.pretrained_ckpt else 2e-3
+
+    @property
+    def anchor_weight(self) -> float:
+        """`distill`, or what keeps general reading where that can be asked for."""
+        if self.distill is not None:
+            return self.distill
+        return 2.0 if self.pretrained_ckpt and self.general_data else 0.0
 
     def _faults_of_what_is_missing(self) -> list[str]:
         faults = []

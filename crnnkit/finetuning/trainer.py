@@ -120,7 +120,7 @@ class _Run:
         self.config, self.info, self.material = config, checkpoint.info, material
         # convolutions on a CPU are faster when a pixel's channels lie side by side
         self.model = checkpoint.model.to(config.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.start = frozen_copy(self.model) if config.distill or config.blend_base else None
+        self.start = frozen_copy(self.model) if config.anchor_weight or config.blend_base else None
         self.average = AveragedModel(
             self.model, multi_avg_fn=moving_average(config.average_decay), use_buffers=True
         )
@@ -132,7 +132,7 @@ class _Run:
         self.last_path = config.output_dir / "last.safetensors"
         self.state_path = config.output_dir / "resume.safetensors"
         general = frozenset(item.line for item in material.general_train)
-        self.anchor = Anchor(self.start, general) if self.start and config.distill else None
+        self.anchor = Anchor(self.start, general) if self.start and config.anchor_weight else None
         self.general_cer_before: float | None = None
         self.epoch_done = 0.0  # share of the epoch that is not in the history yet
         self.dtype = torch.float32
@@ -247,7 +247,7 @@ class _Run:
         loss = share * losses.sum() / whole.target_lengths.sum().clamp(min=1)
         if self.anchor is not None:
             drift = self.anchor.divergence(mine, whole, logits, self.dtype, classes)
-            loss = loss + share * self.config.distill * drift
+            loss = loss + share * self.config.anchor_weight * drift
         loss.backward()
         # numpy's argmax is several times as fast as torch's
         best = logits.detach().float().cpu().numpy().argmax(2)
