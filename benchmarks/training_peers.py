@@ -191,8 +191,8 @@ def epochs_in(log: str) -> int:
 def train_tesseract(work: Path, test: Sequence[Line], cpu_budget: float) -> Result:
     """Lstmtraining with tesstrain's network and rate; its last checkpoint is what tesstrain takes.
 
-    A model for the script (langdata's Latin.unicharset, radical-stroke.txt) is not in Debian; an
-    empty one changes nothing for a network that starts from random weights.
+    Debian has no langdata (Latin.unicharset, radical-stroke.txt), so properties of the characters
+    stay empty; the network does not see them.
     """
     folder = work / "tesseract"
     (folder / "own").mkdir(parents=True)
