@@ -52,3 +52,20 @@ def test_all_values_of_pretraining_out_of_range_are_named_at_once():
 )
 def test_a_rate_that_is_not_given_suits_the_start(given, lr):
     assert TrainConfig(*FILES, **given).peak_lr == lr
+
+
+@pytest.mark.parametrize(
+    ("given", "weight"),
+    [
+        ({}, 0.0),
+        ({"pretrained_ckpt": Path("base.safetensors")}, 0.0),  # nothing to hold it by
+        ({"general_data": Path("general")}, 0.0),  # nothing to hold it to
+        ({"pretrained_ckpt": Path("b.safetensors"), "general_data": Path("general")}, 2.0),
+        (
+            {"pretrained_ckpt": Path("b.safetensors"), "general_data": Path("g"), "distill": 0.0},
+            0.0,  # zero is a wish, too
+        ),
+    ],
+)
+def test_general_lines_hold_the_network_where_there_are_any(given, weight):
+    assert TrainConfig(*FILES, **given).anchor_weight == weight
