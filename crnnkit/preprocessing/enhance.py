@@ -29,10 +29,10 @@ _MIN_SIDEWAYS = 0.7
 _MAX_BLUR = 1.2
 """Sigma in px that `estimate_blur` finds in sharp pictures at most: scans have 0.8 to 1.06."""
 _DEBLUR_ROUNDS = 6
-_DEBLUR_ROWS = 192
-"""Rows that are sharpened at once: as floats, a whole page would fill the memory, …"""
+_BAND_ROWS = 192
+"""Rows that are worked on at once: as floats, a whole page would fill the memory, …"""
 _DEBLUR_MARGIN = 64
-"""… and how many more on either side they depend on."""
+"""… and how many more on either side sharpened rows depend on."""
 _SEEN_PIXELS = 4_000_000
 """From twice as many on, blur is estimated on evenly spaced bands of `_SEEN_ROWS` rows."""
 _SEEN_ROWS = 64
@@ -111,10 +111,14 @@ def _flatten_dark_on_light(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     ground = cv2.resize(_ground(to_gray(image)), (width, height), interpolation=cv2.INTER_LINEAR)
     paper = float(np.percentile(ground, 95))
-    # A black margin is no shadow: more than fourfold light would only show its noise.
-    gain = (paper / np.maximum(ground, 1).astype(np.float32)).clip(1, 4)
-    lit = image * (gain if image.ndim == 2 else gain[..., None])
-    return np.rint(lit.clip(0, 255)).astype(np.uint8)
+    flat = np.empty_like(image)
+    for top in range(0, height, _BAND_ROWS):
+        rows = slice(top, top + _BAND_ROWS)
+        # A black margin is no shadow: more than fourfold light would only show its noise.
+        gain = (paper / np.maximum(ground[rows], 1).astype(np.float32)).clip(1, 4)
+        lit = image[rows] * (gain if image.ndim == 2 else gain[..., None])
+        flat[rows] = np.rint(lit.clip(0, 255))
+    return flat
 
 
 def _ground(gray: np.ndarray) -> np.ndarray:
@@ -195,10 +199,10 @@ def deblur(image: np.ndarray) -> np.ndarray:
     if sigma <= _MAX_BLUR:
         return image.copy()
     sharp = np.empty_like(image)
-    for top in range(0, len(image), _DEBLUR_ROWS):
+    for top in range(0, len(image), _BAND_ROWS):
         first = max(0, top - _DEBLUR_MARGIN)
-        band = _deblurred(image[first : top + _DEBLUR_ROWS + _DEBLUR_MARGIN], min(sigma, 3.0))
-        sharp[top : top + _DEBLUR_ROWS] = band[top - first :][:_DEBLUR_ROWS]
+        band = _deblurred(image[first : top + _BAND_ROWS + _DEBLUR_MARGIN], min(sigma, 3.0))
+        sharp[top : top + _BAND_ROWS] = band[top - first :][:_BAND_ROWS]
     return sharp
 
 

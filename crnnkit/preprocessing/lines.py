@@ -209,7 +209,7 @@ def _has_strokes(light: np.ndarray) -> bool:
     """Whether what is light in a dark patch is text: the holes of letters that touch are convex."""
     contours, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     hulls = sum(cv2.contourArea(cv2.convexHull(contour)) for contour in contours)
-    return np.count_nonzero(light) < _MAX_CONVEX * hulls
+    return bool(np.count_nonzero(light) < _MAX_CONVEX * hulls)
 
 
 def _strokes(gray: np.ndarray) -> np.ndarray:
