@@ -46,10 +46,8 @@ _SHEET_EDGE = 4
 """Width in px of a sheet's soft edge in a picture."""
 _MIN_SHEET_STEP = 50
 """Grey levels by which a sheet is lighter than the table beside it."""
-_MIN_SHEET = 0.3
-"""A sheet fills at least so much of its picture, …"""
-_MAX_SHEET = 0.97
-"""… and where it fills more than this there is nothing to cut off."""
+_MIN_SHEET, _MAX_SHEET = 0.3, 0.97
+"""Share of its picture that a sheet fills; of more there is nothing to cut off."""
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:
@@ -173,8 +171,7 @@ def estimate_blur(image: np.ndarray) -> float:
     every = gray.size // _SEEN_PIXELS
     tops = range(0, len(gray), every * _SEEN_ROWS) if every > 1 else [0]
     rows = _SEEN_ROWS if every > 1 else len(gray)
-    edges = np.hstack([_edges(gray[top : top + rows]) for top in tops])
-    contrast, steepest = edges
+    contrast, steepest = np.hstack([_edges(gray[top : top + rows]) for top in tops])
     clear = contrast >= max(_MIN_SPAN, 0.5 * float(np.percentile(contrast, 99)))
     if not clear.any():
         return 0.0
@@ -207,8 +204,7 @@ def deblur(image: np.ndarray) -> np.ndarray:
 
 
 def _deblurred(image: np.ndarray, sigma: float) -> np.ndarray:
-    seen = image.astype(np.float32)
-    guess = seen
+    guess = seen = image.astype(np.float32)
     for _ in range(_DEBLUR_ROUNDS):
         guess = (guess + seen - cv2.GaussianBlur(guess, (0, 0), sigma)).clip(0, 255)
     return np.rint(guess).astype(np.uint8)
