@@ -29,10 +29,10 @@ _MIN_SIDEWAYS = 0.7
 _MAX_BLUR = 1.2
 """Sigma in px that `estimate_blur` finds in sharp pictures at most: scans have 0.8 to 1.06."""
 _DEBLUR_ROUNDS = 6
-_DEBLUR_ROWS = 192
-"""Rows that are sharpened at once: as floats, a whole page would fill the memory, …"""
+_BAND_ROWS = 192
+"""Rows that are worked on at once: as floats, a whole page would fill the memory, …"""
 _DEBLUR_MARGIN = 64
-"""… and how many more on either side they depend on."""
+"""… and how many more on either side sharpened rows depend on."""
 _SEEN_PIXELS = 4_000_000
 """From twice as many on, blur is estimated on evenly spaced bands of `_SEEN_ROWS` rows."""
 _SEEN_ROWS = 64
@@ -46,10 +46,8 @@ _SHEET_EDGE = 4
 """Width in px of a sheet's soft edge in a picture."""
 _MIN_SHEET_STEP = 50
 """Grey levels by which a sheet is lighter than the table beside it."""
-_MIN_SHEET = 0.3
-"""A sheet fills at least so much of its picture, …"""
-_MAX_SHEET = 0.97
-"""… and where it fills more than this there is nothing to cut off."""
+_MIN_SHEET, _MAX_SHEET = 0.3, 0.97
+"""Share of its picture that a sheet fills; of more there is nothing to cut off."""
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:
@@ -111,10 +109,14 @@ def _flatten_dark_on_light(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     ground = cv2.resize(_ground(to_gray(image)), (width, height), interpolation=cv2.INTER_LINEAR)
     paper = float(np.percentile(ground, 95))
-    # A black margin is no shadow: more than fourfold light would only show its noise.
-    gain = (paper / np.maximum(ground, 1).astype(np.float32)).clip(1, 4)
-    lit = image * (gain if image.ndim == 2 else gain[..., None])
-    return np.rint(lit.clip(0, 255)).astype(np.uint8)
+    flat = np.empty_like(image)
+    for top in range(0, height, _BAND_ROWS):
+        rows = slice(top, top + _BAND_ROWS)
+        # A black margin is no shadow: more than fourfold light would only show its noise.
+        gain = (paper / np.maximum(ground[rows], 1).astype(np.float32)).clip(1, 4)
+        lit = image[rows] * (gain if image.ndim == 2 else gain[..., None])
+        flat[rows] = np.rint(lit.clip(0, 255))
+    return flat
 
 
 def _ground(gray: np.ndarray) -> np.ndarray:
@@ -169,8 +171,7 @@ def estimate_blur(image: np.ndarray) -> float:
     every = gray.size // _SEEN_PIXELS
     tops = range(0, len(gray), every * _SEEN_ROWS) if every > 1 else [0]
     rows = _SEEN_ROWS if every > 1 else len(gray)
-    edges = np.hstack([_edges(gray[top : top + rows]) for top in tops])
-    contrast, steepest = edges
+    contrast, steepest = np.hstack([_edges(gray[top : top + rows]) for top in tops])
     clear = contrast >= max(_MIN_SPAN, 0.5 * float(np.percentile(contrast, 99)))
     if not clear.any():
         return 0.0
@@ -195,16 +196,15 @@ def deblur(image: np.ndarray) -> np.ndarray:
     if sigma <= _MAX_BLUR:
         return image.copy()
     sharp = np.empty_like(image)
-    for top in range(0, len(image), _DEBLUR_ROWS):
+    for top in range(0, len(image), _BAND_ROWS):
         first = max(0, top - _DEBLUR_MARGIN)
-        band = _deblurred(image[first : top + _DEBLUR_ROWS + _DEBLUR_MARGIN], min(sigma, 3.0))
-        sharp[top : top + _DEBLUR_ROWS] = band[top - first :][:_DEBLUR_ROWS]
+        band = _deblurred(image[first : top + _BAND_ROWS + _DEBLUR_MARGIN], min(sigma, 3.0))
+        sharp[top : top + _BAND_ROWS] = band[top - first :][:_BAND_ROWS]
     return sharp
 
 
 def _deblurred(image: np.ndarray, sigma: float) -> np.ndarray:
-    seen = image.astype(np.float32)
-    guess = seen
+    guess = seen = image.astype(np.float32)
     for _ in range(_DEBLUR_ROUNDS):
         guess = (guess + seen - cv2.GaussianBlur(guess, (0, 0), sigma)).clip(0, 255)
     return np.rint(guess).astype(np.uint8)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crnnkit.preprocessing.columns import as_row
-from crnnkit.preprocessing.enhance import deblur
+from crnnkit.preprocessing.enhance import deblur, flatten_light, is_unevenly_lit
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.preprocessing.lines import crop_line, find_lines
 from crnnkit.preprocessing.tensors import UInt8Image, half_turn
@@ -28,10 +28,12 @@ LEAST_SHARE = 0.45
 def read_pages(sources: Iterable[ImageSource], read_lines: ReadLines) -> list[list[PageLine]]:
     """Find the lines of each page and read them, in reading order.
 
-    Pages are decoded one at a time; the lines of all of them are read together. A page out of
-    focus is sharpened. A page on its head is read the other way up. Of several places that look
-    like lines those are left out in which nothing is read, or what is much less sure than
-    elsewhere on the page: stains, and the edges of the paper.
+    Pages are decoded one at a time; the lines of all of them are read together. As
+    `enhance.auto` would, a page out of focus is sharpened, one in a shadow evened, and slanting
+    or sideways lines are found and cut out level, all without moving anything on the page: boxes
+    are those of the picture given. A page on its head is read the other way up. Of several places
+    that look like lines those are left out in which nothing is read, or what is much less sure
+    than elsewhere on the page: stains, and the edges of the paper.
     """
     quads: list[list[Quad]] = []
     best: dict[tuple[int, int], LineReading] = {}  # of page and quad
@@ -63,7 +65,7 @@ def _prepared(
     quads = find_lines(page)
     if len(quads) < 2:
         return page, quads, {}
-    page = deblur(page)
+    page = deblur(flatten_light(page) if is_unevenly_lit(page) else page)
     probes = sorted(range(len(quads)), key=lambda index: _length(quads[index]))[-NUM_PROBES:]
     crops = [crop_line(page, quads[index]) for index in probes]
     readings = read_lines(crops)

@@ -138,8 +138,8 @@ def test_a_line_ends_behind_its_marks(make_line, marks, reach):
     for left, top, width, height in marks:
         page.image[bottom - 25 + top :, right + left :][:height, :width] = INK
     (first, second) = find_lines(page.image)
-    assert first[:, 0].max() == pytest.approx(right + reach + 5, abs=3)
-    assert second[:, 0].max() == pytest.approx(page.boxes[1][2] + 5, abs=3)
+    assert first[:, 0].max() == pytest.approx(right + reach + 2, abs=3)
+    assert second[:, 0].max() == pytest.approx(page.boxes[1][2] + 2, abs=3)
 
 
 @pytest.mark.parametrize("text", ["二", ":", "i"])
