@@ -84,11 +84,12 @@ def observe(code, log, budget=float("inf")):
 
 def test_a_trainer_is_stopped_when_it_has_used_its_cpu_seconds_and_no_child_is_left(tmp_path):
     burn = "import time\nfor _ in range(9**9): print('.', end='', flush=True); sum(range(10**5))"
+    before = psutil.Process().children()
     run = observe(burn, tmp_path / "log", 0.5)
     assert 0.5 <= run.cpu < 3
     assert run.reports[0].lines < run.reports[-1].lines
     assert run.reports[0].cpu < run.reports[-1].cpu <= run.cpu
-    assert not psutil.Process().children()
+    assert set(psutil.Process().children()) <= set(before)
 
 
 def test_sleep_is_not_counted_as_cpu_time(tmp_path):
