@@ -5,6 +5,7 @@ the same seed, computes its share of each, and adds its gradient to the others'.
 readings and the first one's clock goes between them.
 """
 
+import atexit
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ def join() -> None:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     with _all_alive():
         dist.init_process_group("gloo")
+    # or the threads of gloo may still run when Python ends, which aborts it
+    atexit.register(dist.destroy_process_group)
 
 
 def wait() -> None:

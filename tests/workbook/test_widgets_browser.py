@@ -157,7 +157,9 @@ def test_lines_are_labelled_with_the_keyboard_in_a_real_jupyterlab(lab, tmp_path
         expect(page.get_by_text("All done.")).to_be_visible()
         page.get_by_role("button", name="Undo").click()
         expect(field).to_have_value("GL-3")
-        shown = page.locator("img.jupyter-widgets").bounding_box()
+        picture = page.locator("img.jupyter-widgets")
+        expect(picture).to_be_visible()  # it comes a moment after the field's value
+        shown = picture.bounding_box()
         assert shown["height"] == 64, "the picture at its own size, not stretched"
         page.screenshot(path=tmp_path / "labelling.png")
         browser.close()
