@@ -1,6 +1,5 @@
 """A model takes the served one's place only if it does not read worse, and leaves a trace."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ from crnnkit.dataset.index import Line
 from crnnkit.errors import CheckpointError
 from crnnkit.evaluation.comparison import compare
 from crnnkit.evaluation.report import evaluate
+from crnnkit.serving.models import model_sha256
 from crnnkit.serving.recognizer import Recognizer
 
 MAX_P_VALUE = 0.05
@@ -41,7 +41,7 @@ def promote(
     row = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": candidate.name,
-        "sha256": _sha256(candidate),
+        "sha256": model_sha256(candidate),
         "lines_sha256": after.data_sha256,
         "cer": after.score.cer,
     }
@@ -52,7 +52,7 @@ def promote(
         finding = str(change)
         if change.cer_change > 0 and change.p_value < MAX_P_VALUE:
             raise CheckpointError(f"{candidate}: not promoted: {finding}")
-        row |= {"before_sha256": _sha256(served), "before_cer": before.score.cer}
+        row |= {"before_sha256": model_sha256(served), "before_cer": before.score.cer}
     _replace(candidate, served)
     with served.with_name(f"{served.name}.lineage.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -64,7 +64,3 @@ def _replace(source: Path, target: Path) -> None:
     partial = target.with_name(f".{target.name}.partial")
     shutil.copyfile(source, partial)
     os.replace(partial, target)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -80,7 +80,7 @@ def frozen_copy(model: Network) -> Network:
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
-def blended(network: CRNN | ClassicCRNN, start: nn.Module, share: float) -> CRNN | ClassicCRNN:
+def blended(network: Network, start: nn.Module, share: float) -> Network:
     """A copy whose weights are by this share those of `start`."""
     copy = frozen_copy(network)
     for value, base in zip(copy.state_dict().values(), start.state_dict().values(), strict=True):

@@ -310,7 +310,8 @@ class _Run:
 
         network.eval()
         share = processes.share()
-        read = read_lines(run, info or self.info, lines[share], turned[share])
+        wanted, batch_size = info or self.info, self.config.batch_size
+        read = read_lines(run, wanted, lines[share], turned[share], batch_size)
         return Pass.of_all(processes.gathered(read))
 
     def _general_cer(self, network: CRNN | ClassicCRNN) -> float | None:

@@ -67,7 +67,7 @@ def load_reader(path: Path) -> PageReader:
 
 def _exported(checkpoint: Path) -> Path:
     """The ONNX file beside a checkpoint, written once for each content of it."""
-    exported = checkpoint.with_name(f"{checkpoint.name}.{_sha256(checkpoint)[:12]}.onnx")
+    exported = checkpoint.with_name(f"{checkpoint.name}.{model_sha256(checkpoint)[:12]}.onnx")
     if not exported.exists():
         try:
             from crnnkit.serving.export import export_onnx
@@ -166,7 +166,7 @@ class ServedModel:
             self._changing = stamp
 
     def _loaded(self) -> LoadedModel:
-        sha256 = _sha256(self.path)
+        sha256 = model_sha256(self.path)
         reader = self._load(self.path)
         return LoadedModel(reader, sha256, datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -180,7 +180,12 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _sha256(path: Path) -> str:
+def model_sha256(path: Path) -> str:
+    """Hash of a model file's content.
+
+    Raises:
+        CheckpointError: if it cannot be read.
+    """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
