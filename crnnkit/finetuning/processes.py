@@ -5,7 +5,6 @@ the same seed, computes its share of each, and adds its gradient to the others'.
 readings and the first one's clock goes between them.
 """
 
-import atexit
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -41,16 +40,27 @@ def share() -> slice:
     return slice(rank(), None, count())
 
 
-def join() -> None:
-    """Meet the others; they may sit on other machines that see the same files."""
+@contextmanager
+def joined() -> Iterator[None]:
+    """Meet the others, and leave them at the end; they may sit on other machines.
+
+    The machines see the same files.
+    """
     if count() == 1 or dist.is_initialized():
+        yield
         return
+    # An optimiser imports this, and where a group exists by then, it keeps the group for good:
+    # gloo's threads would still run when Python ends, which now and then aborts it.
+    import torch._dynamo
+
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     with _all_alive():
         dist.init_process_group("gloo")
-    # or the threads of gloo may still run when Python ends, which aborts it
-    atexit.register(dist.destroy_process_group)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def wait() -> None:

@@ -56,6 +56,7 @@ TURN_BELOW = 0.9
 """Confidence under which such a checkpoint reads a line both ways."""
 
 
+@processes.joined()
 def train(
     config: TrainConfig,
     on_epoch: Callable[[EpochResult], None] | None = None,
@@ -75,7 +76,6 @@ def train(
         VocabError: if the vocabulary lacks characters of the data.
     """
     keep_freed_memory()
-    processes.join()
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
     torch.manual_seed(config.seed)

@@ -104,16 +104,17 @@ def moments(folder):
 WHAT_IS_SHARED = """
 import json, torch
 from crnnkit.finetuning import processes as p
-p.join()
 norm = torch.nn.BatchNorm1d(1)
 norm.running_mean.fill_(p.rank())
-if p.rank() == 1:  # the other one had no line of this batch
-    norm.weight.grad = torch.tensor([2.0])
-p.sum_gradients(norm.parameters())
-p.average_buffers(norm)
-gradients = [parameter.grad.item() for parameter in norm.parameters()]
 readings = "abcde"[p.share()]
-print(json.dumps([gradients, norm.running_mean.item(), p.agreed(readings), p.gathered(readings)]))
+with p.joined():
+    if p.rank() == 1:  # the other one had no line of this batch
+        norm.weight.grad = torch.tensor([2.0])
+    p.sum_gradients(norm.parameters())
+    p.average_buffers(norm)
+    agreed, gathered = p.agreed(readings), p.gathered(readings)
+gradients = [parameter.grad.item() for parameter in norm.parameters()]
+print(json.dumps([gradients, norm.running_mean.item(), agreed, gathered]))
 """
 
 
@@ -123,6 +124,25 @@ def test_what_goes_between_processes():
     for printed in said:
         found = json.loads(printed.splitlines()[-1])  # libraries may warn before
         assert found == [[2.0, 0.0], 0.5, "ace", ["ace", "bd"]], printed
+
+
+NO_THREAD_IS_LEFT = """
+import pathlib, torch
+from crnnkit.finetuning import processes as p
+with p.joined():
+    weights = torch.nn.Linear(2, 1)
+    weights(torch.ones(1, 2)).sum().backward()
+    p.sum_gradients(weights.parameters())
+    torch.optim.AdamW(weights.parameters()).step()  # imports what would keep the group
+print([t for t in pathlib.Path("/proc/self/task").glob("*/comm") if "gloo" in t.read_text()])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are listed in /proc")
+def test_no_thread_is_left_to_abort_python_at_its_end():
+    codes, said = start(*[["-c", NO_THREAD_IS_LEFT]] * 2)
+    assert codes == [0, 0], said
+    assert [printed.splitlines()[-1] for printed in said] == ["[]", "[]"]
 
 
 def test_two_processes_find_the_gradients_of_one(config, tmp_path):
