@@ -41,7 +41,9 @@ def train(
     general_data: Annotated[
         Path | None, typer.Option(help="Folder of general lines, so that nothing is forgotten.")
     ] = None,
-    general_share: Annotated[float, typer.Option(help="Their share of an epoch.")] = 0.25,
+    general_share: Annotated[
+        float, typer.Option(help="Their share of an epoch's pixel columns.")
+    ] = 0.25,
     max_forgetting: Annotated[
         float | None, typer.Option(help="No epoch is best whose general CER rose by more.")
     ] = None,

@@ -33,6 +33,11 @@ class LoadedLine:
     varies: bool = True
     """Whether training may vary it."""
 
+    @property
+    def width(self) -> int:
+        """Of its array, pixels: padding included."""
+        return self.pixels.shape[1]
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -104,7 +109,7 @@ def _width_groups(
     by_width: dict[int, list[int]] = defaultdict(list)
     order = range(len(loaded)) if rng is None else rng.permutation(len(loaded)).tolist()
     for index in order:
-        by_width[loaded[index].pixels.shape[1]].append(index)
+        by_width[loaded[index].width].append(index)
     groups = [
         indices[start : start + batch_size]
         for _, indices in sorted(by_width.items())

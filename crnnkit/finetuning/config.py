@@ -66,7 +66,7 @@ class TrainConfig:
     """Folder whose train.txt is trained along, so that general reading is not forgotten, and
     whose val.txt measures it after each epoch. None: neither."""
     general_share: float = 0.25
-    """General lines among the lines of an epoch."""
+    """Of an epoch's pixel columns, what a step's time depends on, so many are general lines'."""
     max_forgetting: float | None = None
     """An epoch whose general CER lies higher than this above the start's is not the best while
     another one keeps it. None: the domain alone chooses, and the run says what was forgotten."""

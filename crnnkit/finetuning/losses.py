@@ -1,5 +1,6 @@
 """What a step learns from: the CTC loss, and how far general lines have moved from the start."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -8,19 +9,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crnnkit.dataset.index import Line
-from crnnkit.dataset.lines import Batch
+from crnnkit.dataset.lines import Batch, LoadedLine, batches
 from crnnkit.errors import CrnnKitError
 from crnnkit.finetuning.sampling import ClassSample
 from crnnkit.finetuning.speed import autocast
+from crnnkit.model.crnn import CRNN, ClassicCRNN
 from crnnkit.model.ctc import ctc_loss
+
+Network = CRNN | ClassicCRNN
 
 
 def forward(
-    model: nn.Module, batch: Batch, dtype: torch.dtype, classes: ClassSample | None = None
+    model: Network, batch: Batch, dtype: torch.dtype, classes: ClassSample | None = None
 ) -> tuple[Tensor, Tensor]:
     """Logits (B, T, V) and CTC losses (B,); of the sampled classes alone, (B, T, C)."""
     target_ids = batch.target_ids if classes is None else classes.compact(batch.target_ids)
-    logits = _logits(model, batch.images, dtype, classes)
+    logits = _logits(model.head, _hidden(model, batch.images, dtype), dtype, classes)
     device = logits.device
     return logits, ctc_loss(logits, target_ids.to(device), batch.target_lengths.to(device))
 
@@ -44,8 +48,21 @@ def refuse_not_finite(losses: Tensor, batch: Batch, epoch: int) -> None:
 class Anchor:
     """The network that training began from: general lines are to be read as it reads them."""
 
-    start: nn.Module
-    general: frozenset[Line]
+    head: nn.Linear
+    """Its last layer."""
+    hidden: Mapping[Line, Tensor]
+    """What that sees of each general line, (T, features)."""
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, start: Network, general: Sequence[LoadedLine], batch_size: int, dtype: torch.dtype
+    ) -> "Anchor":
+        """Read the general lines, once for the whole run: they are never varied."""
+        hidden: dict[Line, Tensor] = {}
+        for batch in batches(general, batch_size):
+            hidden |= zip(batch.lines, _hidden(start, batch.images, dtype), strict=True)
+        return cls(start.head, hidden)
 
     def divergence(
         self,
@@ -62,27 +79,35 @@ class Anchor:
             mine: some lines of it; what these add to the mean is returned.
             logits: (B, T, V) of theirs.
         """
-        rows = [row for row, line in enumerate(mine.lines) if line in self.general]
+        rows = [row for row, line in enumerate(mine.lines) if line in self.hidden]
         if not rows:
             return logits.new_zeros(())
+        hidden = torch.stack([self.hidden[mine.lines[row]] for row in rows])
         with torch.no_grad():
-            wanted = _logits(self.start, mine.take(rows).images, dtype, classes)
+            wanted = _logits(self.head, hidden, dtype, classes)
         nats = F.kl_div(
             logits[rows].log_softmax(2, dtype=torch.float32).flatten(0, 1),
             wanted.log_softmax(2, dtype=torch.float32).flatten(0, 1),
             log_target=True,
             reduction="sum",
         )
-        return nats / (sum(line in self.general for line in whole.lines) * logits.shape[1])
+        return nats / (sum(line in self.hidden for line in whole.lines) * logits.shape[1])
+
+
+def _hidden(model: Network, images: Tensor, dtype: torch.dtype) -> Tensor:
+    """What the head sees of each time step, (B, T, features)."""
+    device = next(model.parameters()).device
+    with autocast(device.type, dtype):
+        return model.hidden(images.to(device, memory_format=torch.channels_last))
 
 
 def _logits(
-    model: nn.Module, images: Tensor, dtype: torch.dtype, classes: ClassSample | None
+    head: nn.Linear, hidden: Tensor, dtype: torch.dtype, classes: ClassSample | None
 ) -> Tensor:
-    device = next(model.parameters()).device
-    images = images.to(device, memory_format=torch.channels_last)
-    with autocast(device.type, dtype):
+    """(B, T, features) → (B, T, V); of the sampled classes alone, (B, T, C)."""
+    with autocast(hidden.device.type, dtype):
         if classes is None:
-            return cast(Tensor, model(images))
-        logits = model(images, classes.ids.to(device))
-    return cast(Tensor, logits + classes.log_weights.to(device))
+            return cast(Tensor, head(hidden))
+        ids = classes.ids.to(hidden.device)
+        logits = F.linear(hidden, head.weight[ids], head.bias[ids])
+    return logits + classes.log_weights.to(hidden.device)

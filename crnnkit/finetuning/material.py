@@ -145,8 +145,8 @@ def epoch_lines(config: TrainConfig, material: Material, seed: tuple[int, ...]) 
     lines = repeat_rare(material.train, config.rare_repeat)
     lines *= -(-config.epoch_lines // len(lines))
     rng = np.random.default_rng(seed)
-    wanted = round(len(lines) * config.general_share / (1 - config.general_share))
-    lines_of_epoch = lines + _drawn(material.general_train, wanted, rng)
+    columns = sum(item.width for item in lines) * config.general_share / (1 - config.general_share)
+    lines_of_epoch = lines + _drawn_to_width(material.general_train, columns, rng)
     if material.has_turned:
         wanted = round(len(lines) * config.nothing_share)
         lines_of_epoch += _drawn(nothings(material.train_turned), wanted, rng)
@@ -164,6 +164,15 @@ def nothings(upside_down: Sequence[LoadedLine]) -> list[LoadedLine]:
 
 def _drawn(lines: Sequence[LoadedLine], wanted: int, rng: np.random.Generator) -> list[LoadedLine]:
     return [lines[i] for i in rng.permutation(len(lines))[:wanted]]
+
+
+def _drawn_to_width(
+    lines: Sequence[LoadedLine], columns: float, rng: np.random.Generator
+) -> list[LoadedLine]:
+    """Lines in random order, until together they are so many pixels wide."""
+    order = rng.permutation(len(lines))
+    widths_before = np.cumsum([0, *(lines[i].width for i in order)])[:-1]
+    return [lines[i] for i, before in zip(order, widths_before, strict=True) if before < columns]
 
 
 def repeat_rare(lines: Sequence[LoadedLine], most: int) -> list[LoadedLine]:

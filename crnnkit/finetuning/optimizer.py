@@ -39,7 +39,7 @@ def make_optimizer(
                     "lr_share": conv_lr_share if is_conv else 1.0,
                 }
             )
-    return torch.optim.AdamW(groups, lr=lr)
+    return torch.optim.AdamW(groups, lr=lr, fused=True)
 
 
 def lr_share(progress: float, warmup: float) -> float:

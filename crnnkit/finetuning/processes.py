@@ -98,7 +98,8 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     with _all_alive():
         dist.all_reduce(flat)
     for parameter, part in zip(learning, flat.split([p.numel() for p in learning]), strict=True):
-        parameter.grad = part.view_as(parameter)
+        # in the weights' own order in memory, which the fused step relies on
+        parameter.grad = torch.empty_like(parameter).copy_(part.view_as(parameter))
 
 
 def average_buffers(module: nn.Module) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -131,8 +132,6 @@ class _Run:
         self.best_path = config.output_dir / "best.safetensors"
         self.last_path = config.output_dir / "last.safetensors"
         self.state_path = config.output_dir / "resume.safetensors"
-        general = frozenset(item.line for item in material.general_train)
-        self.anchor = Anchor(self.start, general) if self.start and config.anchor_weight else None
         self.general_cer_before: float | None = None
         self.epoch_done = 0.0  # share of the epoch that is not in the history yet
         self.dtype = torch.float32
@@ -237,6 +236,14 @@ class _Run:
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()
         self.average.update_parameters(self.model)
+
+    @cached_property
+    def anchor(self) -> Anchor | None:
+        """What general lines are held to; read when the precision is settled."""
+        if self.start is None or not self.config.anchor_weight:
+            return None
+        general = self.material.general_train
+        return Anchor.of(self.start, general, self.config.batch_size, self.dtype)
 
     def _learn(self, mine: Batch, whole: Batch, classes: ClassSample | None, sums: Pass) -> None:
         """Add what some of a whole batch's lines give to its gradient; note what they read."""

@@ -4,7 +4,6 @@ import math
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crnnkit.model.config import ClassicConfig, ClassicConv, ModelConfig, NetworkConfig, Stage
@@ -74,18 +73,15 @@ class CRNN(nn.Module):
         with torch.no_grad():
             self.head.bias[BLANK_ID] = math.log(self.vocab_size)
 
-    def forward(self, images: Tensor, classes: Tensor | None = None) -> Tensor:
-        """(B, 1, H, W), lines as `line_to_array` makes them → logits (B, T, V).
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W), lines as `line_to_array` makes them → logits (B, T, V)."""
+        return cast(Tensor, self.head(self.hidden(images)))
 
-        Args:
-            classes: (C,) ids; logits (B, T, C) of these alone, which takes less time.
-        """
+    def hidden(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) → what the head sees of each time step, (B, T, bottleneck)."""
         features = self.features(images)
         context = self.context(self._neighbours(features))
-        features = self.dropout(torch.relu(features + context))
-        if classes is None:
-            return cast(Tensor, self.head(features))
-        return F.linear(features, self.head.weight[classes], self.head.bias[classes])
+        return cast(Tensor, self.dropout(torch.relu(features + context)))
 
     def _neighbours(self, features: Tensor) -> Tensor:
         """(B, T, bottleneck) → what the LSTM sees left and right of each step, (B, T, 2·hidden).
@@ -145,9 +141,13 @@ class ClassicCRNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, H, W), lines as `line_to_array` makes them → logits (B, T, V)."""
+        return cast(Tensor, self.head(self.hidden(images)))
+
+    def hidden(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) → what the head sees of each time step, (B, T, features)."""
         features = self.convs(images).squeeze(2).transpose(1, 2)  # (B, T, C)
         context = self.lstm2(self.between(self.lstm1(features)[0]))[0]
-        return cast(Tensor, self.head(self.projection(context)))
+        return cast(Tensor, self.projection(context))
 
 
 def make_network(config: NetworkConfig, vocab_size: int) -> CRNN | ClassicCRNN:

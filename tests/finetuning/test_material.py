@@ -20,8 +20,8 @@ from crnnkit.vocab import Vocab
 CONFIG = TrainConfig(Path("train.txt"), Path("val.txt"), Path("out"), epoch_lines=1)
 
 
-def loaded(name, *ids, turned=False):
-    pixels = np.zeros((32, 32), np.uint8)
+def loaded(name, *ids, turned=False, width=32):
+    pixels = np.zeros((32, width), np.uint8)
     return LoadedLine(Line(Path(name), name, 1), pixels, LineConfig(), ids, turned)
 
 
@@ -58,6 +58,13 @@ def test_general_lines_take_their_share_and_change_with_the_epoch():
         assert drawn.startswith("aaaaaa")
         assert len(set(drawn[6:])) == 2  # a quarter of eight, none twice
     assert draws[0] != draws[1]
+
+
+def test_the_share_of_general_lines_is_one_of_columns():
+    own = tuple(loaded("a", 1) for _ in range(12))
+    general = tuple(loaded(str(n), 1, width=64) for n in range(9))
+    drawn = names(epoch_lines(CONFIG, Material(own, (), (), (), general), (1, 1)))
+    assert len(drawn.lstrip("a")) == 2  # 128 columns beside 384
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crnnkit.finetuning.sampling import sample_classes
-from crnnkit.model.config import ModelConfig, Stage
-from crnnkit.model.crnn import CRNN
 
 KEPT = torch.tensor([40, 7, 7, 3])
 
@@ -33,10 +31,3 @@ def test_drawn_classes_speak_for_all_others():
         sums.append((logits[sample.ids] + sample.log_weights).exp().sum())
     # the softmax's denominator is right on average
     torch.testing.assert_close(torch.stack(sums).mean(), logits.exp().sum(), rtol=0.03, atol=0)
-
-
-def test_logits_of_some_classes_are_those_of_the_whole_head():
-    network = CRNN(ModelConfig(stages=(Stage(4, (8, 4)),), bottleneck=6, lstm_hidden=5), 50).eval()
-    images = torch.randn(2, 1, 32, 64)
-    ids = torch.tensor([0, 3, 40])
-    torch.testing.assert_close(network(images, ids), network(images)[:, :, ids])
