@@ -31,6 +31,9 @@ def train(
         Path | None, typer.Option(help="Checkpoint to start from; default: random weights.")
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the data, at most.")] = 100,
+    epoch_lines: Annotated[
+        int, typer.Option(help="A smaller training set is repeated in an epoch.", min=1)
+    ] = 500,
     minutes: Annotated[float, typer.Option(help="Wall-clock budget of training.")] = 10.0,
     batch_size: Annotated[int, typer.Option(help="Lines per step.")] = 16,
     lr: Annotated[
