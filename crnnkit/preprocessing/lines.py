@@ -103,11 +103,14 @@ def find_lines(page: np.ndarray) -> list[np.ndarray]:
         Quads in reading order: top to bottom, left to right, columns of running text one after
         the other. Each is float32 (4, 2), x and y in px, clockwise from the top left corner.
     """
+    height, width = page.shape[:2]
+    whole = [_quad(np.array([0, 0, width, height]), 0.0)]
+    if height <= _MAX_UNSPLIT_HEIGHT:  # so a line cut out by its owner costs no search
+        return whole
     gray = to_gray(page)
     lines = _search(gray)
-    if _is_one_line(lines, gray.shape[0]):
-        height, width = gray.shape
-        return [_quad(np.array([0, 0, width, height]), 0.0)]
+    if _is_one_line(lines, height):
+        return whole
     strokes = sum(len(line.corners) for line in lines)
     in_columns = sum(len(line.corners) for line in lines if line.is_column)
     angle = estimate_skew(gray) if in_columns <= 0.5 * strokes else 0.0
@@ -127,8 +130,8 @@ def is_line(image: np.ndarray) -> bool:
     one row that fills at least two fifths of the height; and up to 96 px where none is found:
     a line too faint for the finder is still shown to the recogniser.
     """
-    gray = to_gray(image)
-    return _is_one_line(_search(gray), gray.shape[0])
+    height = image.shape[0]
+    return height <= _MAX_UNSPLIT_HEIGHT or _is_one_line(_search(to_gray(image)), height)
 
 
 def _search(gray: np.ndarray) -> list[_Line]:
@@ -350,8 +353,7 @@ def _quad(box: np.ndarray, angle: float) -> np.ndarray:
 
 
 def _is_one_line(lines: list[_Line], picture_height: int) -> bool:
-    if picture_height <= _MAX_UNSPLIT_HEIGHT:
-        return True
+    """Whether what was found in a picture of more than `_MAX_UNSPLIT_HEIGHT` px is one line."""
     if not lines:
         return picture_height <= 3 * _MAX_UNSPLIT_HEIGHT
     if any(line.is_column for line in lines):

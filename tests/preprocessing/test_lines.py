@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crnnkit.preprocessing import lines
 from crnnkit.preprocessing.lines import crop_line, find_lines, is_line
 
 TEXTS = ["设备维护记录 2024", "GL-2024-03-001-A", "北京市朝阳区建国路88号", "9g×6袋", "Total 42.00"]
@@ -260,6 +261,17 @@ def test_a_picture_of_one_line_passes_straight_through(make_line, height, ink, p
 @pytest.mark.parametrize(("height", "expected"), [(32, True), (96, True), (97, False)])
 def test_a_low_picture_in_which_nothing_is_found_is_a_line(height, expected):
     assert is_line(np.full((height, 200), PAPER, np.uint8)) is expected
+
+
+@pytest.mark.parametrize(("height", "is_searched"), [(32, False), (33, True)])
+def test_what_is_too_low_for_two_rows_is_not_searched(make_line, monkeypatch, height, is_searched):
+    searched: list[np.ndarray] = []
+    monkeypatch.setattr(lines, "_search", lambda gray: searched.append(gray) or [])
+    line = make_line("GL-2024-03-001-A", height=height)
+    (quad,) = find_lines(line)
+    assert quad.tolist() == [[0, 0], [line.shape[1], 0], [line.shape[1], height], [0, height]]
+    assert is_line(line)
+    assert len(searched) == 2 * is_searched
 
 
 def test_pages_are_no_lines(page, make_line):
