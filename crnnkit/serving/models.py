@@ -59,7 +59,7 @@ def load_reader(path: Path) -> PageReader:
         CheckpointError: if the file is missing, damaged or no model of ours.
     """
     is_checkpoint = path.suffix == ".safetensors"
-    recognizer = Recognizer.load(_exported(path) if is_checkpoint else path)
+    recognizer = Recognizer.load(_exported(path) if is_checkpoint else path, share_cores=True)
     recognizer.name = path.name
     recognizer.network = BatchedNetwork(recognizer.network, on_batch=monitoring.BATCH_LINES.observe)
     return recognizer

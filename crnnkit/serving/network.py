@@ -28,6 +28,10 @@ _ONNX_ERRORS = (
 )
 
 
+SPINNING = "session.intra_op.allow_spinning"
+"""Whether threads of onnxruntime that have nothing to do keep their core busy for a while."""
+
+
 class Network(Protocol):
     """A network made ready to run, whatever runs it."""
 
@@ -35,12 +39,14 @@ class Network(Protocol):
         """(B, 1, H, W) → logits (B, T, V)."""
 
 
-def load_network(path: Path, num_threads: int | None) -> tuple[Network, CheckpointInfo]:
+def load_network(
+    path: Path, num_threads: int | None, share_cores: bool = False
+) -> tuple[Network, CheckpointInfo]:
     """Load an .onnx file or a .safetensors checkpoint; see `Recognizer.load`."""
     if num_threads is not None and num_threads < 1:
         raise ConfigError(f"num_threads is {num_threads}; it must be at least 1.")
     if path.suffix == ".onnx":
-        return _load_onnx(path, num_threads or usable_cores())
+        return _load_onnx(path, num_threads or usable_cores(), share_cores)
     if path.suffix == ".safetensors":
         return _load_torch(path, num_threads)
     if path.suffix in (".pth", ".pt", ".ckpt", ".bin"):
@@ -50,8 +56,8 @@ def load_network(path: Path, num_threads: int | None) -> tuple[Network, Checkpoi
     raise CheckpointError(f"{path}: {path.suffix!r} is no model format read here. {remedy}")
 
 
-def _load_onnx(path: Path, num_threads: int) -> tuple[Network, CheckpointInfo]:
-    session, description = _open_onnx(path, num_threads)
+def _load_onnx(path: Path, num_threads: int, share_cores: bool) -> tuple[Network, CheckpointInfo]:
+    session, description = _open_onnx(path, num_threads, share_cores)
     if description is None:
         raise CheckpointError(
             f"{path}: an ONNX file, but not one of crnnkit: its metadata lacks {METADATA_KEY!r}, "
@@ -67,11 +73,14 @@ def _load_onnx(path: Path, num_threads: int) -> tuple[Network, CheckpointInfo]:
     return network, info
 
 
-def _open_onnx(path: Path, num_threads: int) -> tuple[onnxruntime.InferenceSession, str | None]:
+def _open_onnx(
+    path: Path, num_threads: int, share_cores: bool
+) -> tuple[onnxruntime.InferenceSession, str | None]:
     """The network and its description, if it has one."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry(SPINNING, "0" if share_cores else "1")
     # Both keep memory for the widest batch ever seen; every new width would add to it.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
