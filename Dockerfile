@@ -20,6 +20,6 @@ ENV PATH=/opt/crnnkit/bin:$PATH PYTHONUNBUFFERED=1
 VOLUME ["/models", "/feedback"]
 EXPOSE 5000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
-    CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:5000/readyz', timeout=4)"]
+    CMD ["python3", "-m", "crnnkit.serving.healthcheck"]
 ENTRYPOINT ["crnnkit", "serve", "--host", "0.0.0.0"]
 CMD ["--model", "/models/serving.onnx"]

@@ -16,6 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 from crnnkit.cli.app import app
+from crnnkit.serving import healthcheck
 from crnnkit.serving.client import post
 from crnnkit.serving.server import DRAIN_SECONDS
 
@@ -34,7 +35,8 @@ def instructions(name: str) -> list[str]:
 
 def test_the_image_runs_as_nobody_in_particular_and_says_how_it_is():
     assert int(instructions("USER")[-1]) >= 10_000
-    assert len(instructions("HEALTHCHECK")) == 1
+    (check,) = instructions("HEALTHCHECK")
+    assert json.loads(check.partition("CMD ")[2]) == ["python3", "-m", healthcheck.__name__]
     assert json.loads(instructions("VOLUME")[0]) == ["/models", "/feedback"]
     assert "torch" not in "".join(instructions("RUN") + instructions("COPY"))
 
