@@ -107,9 +107,15 @@ def convert(
     source: Annotated[
         Path, typer.Argument(help="What to convert: an export's folder or file, or an index file.")
     ],
-    out: Annotated[Path, typer.Argument(help="New folder; or a name ending in .lmdb or .parquet.")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="New folder; or a name ending in .lmdb or .parquet; or an index file, .txt, to "
+            "which the lines are added."
+        ),
+    ],
 ) -> None:
-    """Convert a labelled data set of another tool, or an index file to LMDB or Parquet.
+    """Convert a labelled data set of another tool, or an index file; or add it to an index file.
 
     Read are folders with .gt.txt files, EasyOCR's labels.csv, PPOCRLabel's Label.txt and
     rec_gt.txt, Label Studio's JSON, LMDB, Parquet and index files. Exit code 1 if a sample was
@@ -119,7 +125,8 @@ def convert(
     from crnnkit.dataset.faults import MAX_SHOWN, count_of
 
     done = run_conversion(source, out)
-    print(f"Wrote {done.written}: {count_of(done.num_lines, 'line')}")
+    known = f", {done.num_known} more were there already" if done.num_known else ""
+    print(f"Wrote {done.written}: {count_of(done.num_lines, 'line')}{known}")
     if done.left_out:
         number = count_of(len(done.left_out), "sample")
         print(f"Left out: {number}, named in {done.left_out_list}")

@@ -1,5 +1,6 @@
 """Other tools' data sets into an index with pictures, into LMDB and Parquet, and back."""
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from crnnkit.dataset.exports import (
     read_rows,
 )
 from crnnkit.dataset.faults import MAX_SHOWN
-from crnnkit.dataset.index import Line, new_folder, write_index
+from crnnkit.dataset.index import Line, new_folder, read_index, write_index
 from crnnkit.dataset.samples import LeftOut, Sample, checked
 from crnnkit.errors import DatasetError
 from crnnkit.preprocessing.images import suffix_of
@@ -45,6 +46,9 @@ class Conversion:
     written: Path
     """Index file, LMDB folder or Parquet file."""
     num_lines: int
+    """Lines that were written; of an index that was there already, those that are new to it."""
+    num_known: int
+    """Samples that such an index had already, picture and text."""
     left_out: tuple[LeftOut, ...]
     left_out_list: Path
     """File that names all of them, where there are any."""
@@ -56,25 +60,31 @@ def convert(source: str | Path, out: str | Path) -> Conversion:
     Args:
         source: a folder with `.gt.txt` files, `labels.csv`, `Label.txt`, `rec_gt.txt` or
             `data.mdb`, or one of these files; a Label Studio `.json`; a `.parquet`; an index file.
-        out: a folder to make, for pictures and an index; `….lmdb` or `….parquet`.
+        out: a folder to make, for pictures and an index; `….lmdb` or `….parquet`; or `….txt`, an
+            index file, made or added to, with the pictures in `img` beside it.
 
     Raises:
         DatasetError: if the source is none of these or cannot be read, if not a single sample
-            can be taken over, or if `out` holds something already.
+            can be taken over, if `out` holds something already, or if an index to be added to
+            has faults.
         ConfigError: if the library for LMDB or Parquet is not installed.
     """
     source, out = Path(source), Path(out)
     write, beside = _writer_of(out)
-    if beside and out.exists():
-        raise DatasetError(f"{out}: exists. Remove it or choose another name.")
     left_out: list[LeftOut] = []
-    num_lines = write(_good(_reader_of(source), left_out), out)
+    known: list[Sample] = []
+    samples = _good(_reader_of(source), left_out)
+    if out.suffix == ".txt":
+        samples = _new_to(out, samples, known)
+    elif beside and out.exists():
+        raise DatasetError(f"{out}: exists. Remove it or choose another name.")
+    num_lines = write(samples, out)
     left_out_list = out.with_name(f"{out.name}.left_out.txt") if beside else out / "left_out.txt"
     if left_out:
         rows = "".join(f"{item}\n" for item in left_out)
         left_out_list.write_text(rows, encoding="utf-8", newline="\n")
     written = out if beside else out / INDEX_NAME
-    return Conversion(written, num_lines, tuple(left_out), left_out_list)
+    return Conversion(written, num_lines, len(known), tuple(left_out), left_out_list)
 
 
 def _reader_of(source: Path) -> Iterator[Sample | LeftOut]:
@@ -102,7 +112,7 @@ def _reader_of(source: Path) -> Iterator[Sample | LeftOut]:
 
 def _writer_of(out: Path) -> tuple[Callable[[Iterable[Sample], Path], int], bool]:
     """The writer that the suffix asks for, and whether it leaves no folder for a list."""
-    writers = {".lmdb": write_lmdb, ".parquet": write_parquet}
+    writers = {".lmdb": write_lmdb, ".parquet": write_parquet, ".txt": _add_to_index}
     return writers.get(out.suffix, _write_folder), out.suffix in writers
 
 
@@ -124,19 +134,52 @@ def _good(found: Iterable[Sample | LeftOut], left_out: list[LeftOut]) -> Iterato
 def _write_folder(samples: Iterable[Sample], out: Path) -> int:
     """Pictures, their files bit for bit, in `img` and an index beside it; whole or not at all."""
     with new_folder(out) as partial:
-        lines: list[Line] = []
-        taken: set[str] = set()
-        for number, sample in enumerate(samples, start=1):
-            name = safe_name(sample.name).removeprefix("img/")
-            if name.casefold() in taken:
-                name = f"{name}_{number}"
-            taken.add(name.casefold())
-            image = partial / "img" / f"{name}{suffix_of(sample.image)}"
-            image.parent.mkdir(parents=True, exist_ok=True)
-            image.write_bytes(sample.image)
-            lines.append(Line(image, sample.text, number))
+        lines = _written(samples, partial)
         write_index(partial / INDEX_NAME, lines)
     return len(lines)
+
+
+def _new_to(index: Path, samples: Iterable[Sample], known: list[Sample]) -> Iterator[Sample]:
+    """The samples that an index lacks; those that it has go to `known`."""
+    lines = read_index(index) if index.exists() else []
+    had = {(_hash(line.image.read_bytes()), line.text) for line in lines}
+    for sample in samples:
+        key = (_hash(sample.image), sample.text)
+        if key in had:
+            known.append(sample)
+        else:
+            had.add(key)
+            yield sample
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+def _add_to_index(samples: Iterable[Sample], out: Path) -> int:
+    """Pictures first, then the index at once: what breaks off leaves it as it was."""
+    old = read_index(out) if out.exists() else []
+    new = _written(samples, out.parent)
+    if new:
+        write_index(out, [*old, *new])
+    return len(new)
+
+
+def _written(samples: Iterable[Sample], folder: Path) -> list[Line]:
+    """Write the pictures into `img` of a folder, under names that are free there."""
+    lines: list[Line] = []
+    taken: set[str] = set()
+    for number, sample in enumerate(samples, start=1):
+        name = safe_name(sample.name).removeprefix("img/")
+        suffix = suffix_of(sample.image)
+        while name.casefold() in taken or (folder / "img" / f"{name}{suffix}").exists():
+            name = f"{name}_{number}"
+        taken.add(name.casefold())
+        image = folder / "img" / f"{name}{suffix}"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        image.write_bytes(sample.image)
+        lines.append(Line(image, sample.text, number))
+    return lines
 
 
 def safe_name(name: str) -> str:

@@ -148,6 +148,12 @@ def test_convert_ends_with_an_error_code_where_samples_were_left_out(data):
     assert "lines.txt:5: missing_image: no file 'gone.png'" in printed
 
 
+def test_convert_adds_to_an_index_what_it_lacks(data):
+    assert run("convert", data, "train.txt") == (0, "Wrote train.txt: 4 lines\n")
+    told = "Wrote train.txt: 0 lines, 4 more were there already\n"
+    assert run("convert", data, "train.txt") == (0, told)
+
+
 def test_vocab_builds_and_shows_what_is_missing(data, tmp_path):
     code, printed = run("vocab", data, "--output", tmp_path / "v.txt")
     assert code == 0

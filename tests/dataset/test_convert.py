@@ -13,6 +13,7 @@ from crnnkit.dataset.index import Line, read_index, write_index
 from crnnkit.errors import DatasetError
 from crnnkit.preprocessing.images import read_image, write_image
 from crnnkit.preprocessing.tensors import LineConfig
+from crnnkit.serving.feedback import FeedbackStore
 
 TEXTS = ("A1", "北京 2", "B")
 
@@ -127,6 +128,51 @@ def test_nothing_is_written_over(folder, tmp_path, out) -> None:
     convert(folder / "lines.txt", tmp_path / out)
     with pytest.raises(DatasetError, match="Remove it or choose another"):
         convert(folder / "lines.txt", tmp_path / out)
+
+
+def test_corrections_are_added_to_an_index_and_only_once(folder: Path, tmp_path: Path) -> None:
+    store = FeedbackStore(tmp_path / "feedback")
+    page = np.arange(60 * 90, dtype=np.uint8).reshape(60, 90)
+    box = np.array([[10, 20], [60, 20], [60, 40], [10, 40]])
+    train = folder / "lines.txt"
+    before = train.read_bytes()
+    store.add(page, box, "北京 12")
+    first = convert(store.index, train)
+    store.add(page, box + 5, "B")
+    second, third = convert(store.index, train), convert(store.index, train)
+    assert [(done.num_lines, done.num_known) for done in (first, second, third)] == [
+        (1, 0),
+        (1, 1),
+        (0, 2),
+    ]
+    assert train.read_bytes().startswith(before)
+    lines = read_index(train)
+    assert [line.text for line in lines] == [*TEXTS, "北京 12", "B"]
+    assert content_of(train)[3:] == content_of(store.index)
+    assert {line.image.parent for line in lines[3:]} == {folder / "img"}
+    assert examine({"train": train}, None, LineConfig()).num_errors == 0
+
+
+def test_added_pictures_take_no_others_place(tmp_path: Path) -> None:
+    for number, name in enumerate(("one", "two")):
+        write_image(tmp_path / name / "img/a.png", np.full((16, 40), 100 + number, np.uint8))
+        (tmp_path / name / "lines.txt").write_text(f"img/a.png\t{name}\n")
+        convert(tmp_path / name / "lines.txt", tmp_path / "train.txt")
+    lines = read_index(tmp_path / "train.txt")
+    assert [(line.text, line.image.name) for line in lines] == [
+        ("one", "a.png"),
+        ("two", "a_1.png"),
+    ]
+    assert [read_image(line.image)[0, 0] for line in lines] == [100, 101]
+
+
+def test_an_index_with_faults_is_not_added_to(folder: Path, tmp_path: Path) -> None:
+    train = tmp_path / "train.txt"
+    train.write_text("gone.png\tA\n")
+    with pytest.raises(DatasetError, match=r"train\.txt:1.*gone"):
+        convert(folder / "lines.txt", train)
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "train.txt"}
+    assert train.read_text() == "gone.png\tA\n"
 
 
 @pytest.mark.parametrize(
