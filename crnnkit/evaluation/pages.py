@@ -72,6 +72,7 @@ def write_report(
     history: Sequence[EpochResult] = (),
     decision: Verdict | None = None,
     suspects: Sequence[Suspect] = (),
+    kept_epoch: int | None = None,
 ) -> ReportFiles:
     """Write report.json, .md, .html and, if any, suspects.tsv; each appears whole or not at all.
 
@@ -81,6 +82,8 @@ def write_report(
         history: epochs of the training that led from before to after.
         decision: the verdict; by default that of `verdict(after)`.
         suspects: labels to check, as `rank_suspects` orders them.
+        kept_epoch: the one of the history whose weights are judged, marked on the curve. None:
+            not known.
 
     Raises:
         DatasetError: if the two reports are about different lines.
@@ -97,11 +100,12 @@ def write_report(
         "before": _report_json(before, folder) if before else None,
         "comparison": asdict(comparison) if comparison else None,
         "history": [asdict(epoch) for epoch in history],
+        "kept_epoch": kept_epoch,
     }
     as_json = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     first = suspects[:NUM_LINES_SHOWN]
     as_markdown = _as_markdown(after, before, decision, comparison, first)
-    as_html = _as_html(after, before, history, decision, comparison, first)
+    as_html = _as_html(after, before, history, kept_epoch, decision, comparison, first)
     return ReportFiles(
         _write(folder / "report.json", as_json),
         _write(folder / "report.md", as_markdown),
@@ -263,6 +267,7 @@ def _as_html(
     after: EvaluationReport,
     before: EvaluationReport | None,
     history: Sequence[EpochResult],
+    kept_epoch: int | None,
     decision: Verdict,
     comparison: Comparison | None,
     suspects: Sequence[Suspect],
@@ -287,8 +292,9 @@ def _as_html(
         acceptance=acceptance_table(after),
         accepted=acceptance_at(acceptance_curve(after.lines), GO_LIVE_PRECISION),
         confidences=_figure_uri(confidence_figure(after.lines)),
-        curve=_figure_uri(plot_history(history)) if history else None,
+        curve=_figure_uri(plot_history(history, kept_epoch)) if history else None,
         history=history,
+        kept_epoch=kept_epoch,
         worst=after.worst_lines(NUM_LINES_SHOWN),
         surest=after.surest_errors(NUM_LINES_SHOWN // 3),
         changes=_changes(before, after) if before else {},

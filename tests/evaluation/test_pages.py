@@ -275,6 +275,15 @@ def test_the_learning_curve_is_a_picture_only_where_there_was_training(reports, 
     assert base64.b64decode(curve.split(",")[1]).lstrip().startswith(b"<?xml")
 
 
+def test_the_page_marks_the_epoch_that_was_kept_not_the_lowest_one(reports, tmp_path):
+    page = page_of(write_report(tmp_path, reports[1], history=epochs(3), kept_epoch=2))
+    curve = next(a["src"] for _, a in page.tags if a.get("alt", "").startswith("Loss and"))
+    assert b"<!-- kept: epoch 2, CER 45.00% -->" in base64.b64decode(curve.split(",")[1])
+    assert "chose the epoch that was kept: 2." in page.text
+    content = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert content["kept_epoch"] == 2
+
+
 HOSTILE = ['<script>alert("A")</script>', "a|b", "`x` _y_ *z*", "& &amp;", "$1 $2", "[A](B)"]
 
 
