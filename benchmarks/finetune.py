@@ -123,7 +123,11 @@ def unseen(name: str, train_lines: Sequence[Line], test: Sequence[Line], read: l
 
 
 def run(
-    arguments: argparse.Namespace, task: Task, start: Path | None, origin: str
+    arguments: argparse.Namespace,
+    task: Task,
+    start: Path | None,
+    origin: str,
+    seed: int = TrainConfig.seed,
 ) -> tuple[str, list[str]]:
     """Train once, read the test once; gives the row, whose start is called `origin`, and what was
     read."""
@@ -139,6 +143,7 @@ def run(
         minutes=arguments.minutes,
         epochs=arguments.epochs,
         num_threads=arguments.threads,
+        seed=seed,
     )
     began = time.perf_counter()
     result = train(config)

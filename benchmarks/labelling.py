@@ -2,8 +2,9 @@
 
 DATA holds one folder per set with train.txt and val.txt. The base checkpoint reads the training
 pictures of a set as the aid does; the first of the aid's order, and as many taken at random, are
-trained on from the base with default settings, each for the same number of epochs. A tenth of
-them chooses the epoch, val is read once. Prints one row per run.
+trained on from the base with default settings, each for the same number of epochs and with the
+same seed, which chooses the random ones too. A tenth of them chooses the epoch, val is read once.
+Prints one row per run.
 """
 
 import argparse
@@ -37,13 +38,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("checkpoints/benchmark"))
     arguments = parser.parse_args()
     ordered = in_order_of_the_aid(arguments.data / arguments.set, arguments.threads)
-    chosen = {"aid": ordered[: arguments.lines]}
-    for seed in arguments.seeds:
-        chosen[f"random {seed}"] = at_random(ordered, arguments.lines, seed)
     (task,) = tasks(arguments.data, arguments.set)
     print_head()
-    for title, lines in chosen.items():
-        print(run(arguments, replace(task, lines=lines), BASE, title)[0], flush=True)
+    for seed in arguments.seeds:
+        chosen = {
+            "aid": ordered[: arguments.lines],
+            "random": at_random(ordered, arguments.lines, seed),
+        }
+        for title, lines in chosen.items():
+            chosen_task = replace(task, lines=lines)
+            print(run(arguments, chosen_task, BASE, f"{title} {seed}", seed)[0], flush=True)
 
 
 if __name__ == "__main__":
