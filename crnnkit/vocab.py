@@ -1,7 +1,6 @@
 """Characters and their ids: one character per id from 1 on, 0 is the CTC blank."""
 
 import hashlib
-import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crnnkit.errors import VocabError
+from crnnkit.files import write_text
 
 BLANK_ID = 0
 
@@ -147,11 +147,7 @@ class Vocab:
 
     def save(self, path: str | Path) -> None:
         """Write one character per line; the file appears whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text("".join(c + "\n" for c in self.charset), encoding="utf-8", newline="\n")
-        os.replace(partial, path)
+        write_text(path, "".join(c + "\n" for c in self.charset))
 
     def encode(self, text: str) -> list[int]:
         """Ids of a normalised text (L,).

@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SHELVES = [
-    {"errors"},
+    {"errors", "files"},
     {"vocab", "metrics"},
     {"preprocessing"},
     {"model"},

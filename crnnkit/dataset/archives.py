@@ -11,6 +11,7 @@ from crnnkit.dataset.faults import shown
 from crnnkit.dataset.index import new_folder
 from crnnkit.dataset.samples import LeftOut, Sample, load_sample
 from crnnkit.errors import ConfigError, DatasetError
+from crnnkit.files import whole_file
 
 _ROWS_AT_ONCE = 64
 _FIRST_MAP_BYTES = 1 << 24
@@ -138,19 +139,13 @@ def write_parquet(samples: Iterable[Sample], out: Path) -> int:
     schema = pyarrow.schema(
         {"image": pyarrow.binary(), "path": pyarrow.string(), "text": pyarrow.string()}
     )
-    partial = out.with_name(out.name + ".partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
     remaining = iter(samples)
     number = 0
-    try:
-        with pyarrow.parquet.ParquetWriter(partial, schema) as writer:
-            while group := list(islice(remaining, _ROWS_AT_ONCE)):
-                rows = [{"image": s.image, "path": s.name, "text": s.text} for s in group]
-                writer.write_table(pyarrow.Table.from_pylist(rows, schema))
-                number += len(group)
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(out) as partial, pyarrow.parquet.ParquetWriter(partial, schema) as writer:
+        while group := list(islice(remaining, _ROWS_AT_ONCE)):
+            rows = [{"image": s.image, "path": s.name, "text": s.text} for s in group]
+            writer.write_table(pyarrow.Table.from_pylist(rows, schema))
+            number += len(group)
     return number
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from crnnkit.dataset.faults import MAX_SHOWN, Fault, count_of, raise_if_errors, shown
 from crnnkit.errors import ConfigError, DatasetError
+from crnnkit.files import write_text
 from crnnkit.vocab import INVISIBLE_CATEGORIES, normalize_text
 
 
@@ -262,11 +263,7 @@ def write_index(path: str | Path, lines: Sequence[Line]) -> None:
             "\n".join(faults[:MAX_SHOWN]) + f"\n{count_of(len(faults), 'line')} cannot be written. "
             "Normalise the texts (normalize_text); rename pictures with tabs or line breaks."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    content = "".join(f"{name}\t{text}\n" for name, text in rows)
-    partial.write_text(content, encoding="utf-8", newline="\n")
-    os.replace(partial, path)
+    write_text(path, "".join(f"{name}\t{text}\n" for name, text in rows))
 
 
 def relative_path(image: Path, folder: Path) -> str:

@@ -28,6 +28,7 @@ from crnnkit.evaluation.report import EvaluationReport, LineResult
 from crnnkit.evaluation.suspects import Suspect
 from crnnkit.evaluation.tables import Table, about, acceptance_table, main_table, slice_tables
 from crnnkit.evaluation.verdict import Verdict, verdict
+from crnnkit.files import write_text
 from crnnkit.finetuning.history import EpochResult
 from crnnkit.metrics import CharacterScore, Score
 from crnnkit.plots.canvas import Plot, visible
@@ -127,9 +128,7 @@ def mark_differences(reference: str, hypothesis: str) -> tuple[list[Piece], list
 
 
 def _write(path: Path, content: str) -> Path:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(content, encoding="utf-8", newline="\n")
-    os.replace(partial, path)
+    write_text(path, content)
     return path
 
 

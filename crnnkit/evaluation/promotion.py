@@ -1,7 +1,6 @@
 """A model takes the served one's place only if it does not read worse, and leaves a trace."""
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from crnnkit.dataset.index import Line
 from crnnkit.errors import CheckpointError
 from crnnkit.evaluation.comparison import compare
 from crnnkit.evaluation.report import evaluate
+from crnnkit.files import whole_file
 from crnnkit.serving.models import model_sha256
 from crnnkit.serving.recognizer import Recognizer
 
@@ -53,14 +53,8 @@ def promote(
         if change.cer_change > 0 and change.p_value < MAX_P_VALUE:
             raise CheckpointError(f"{candidate}: not promoted: {finding}")
         row |= {"before_sha256": model_sha256(served), "before_cer": before.score.cer}
-    _replace(candidate, served)
+    with whole_file(served) as partial:
+        shutil.copyfile(candidate, partial)
     with served.with_name(f"{served.name}.lineage.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return finding
-
-
-def _replace(source: Path, target: Path) -> None:
-    """Copy so that a running service sees the old file or the new one, whole."""
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.copyfile(source, partial)
-    os.replace(partial, target)

@@ -2,10 +2,11 @@
 
 import csv
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from crnnkit.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,10 @@ def remembers(epoch: EpochResult, general_limit: float | None) -> bool:
 
 def write_history(path: Path, history: Sequence[EpochResult]) -> None:
     """Write the epochs as CSV; the file appears whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [f.name for f in fields(EpochResult)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(result) for result in history)
-    os.replace(partial, path)
 
 
 def read_history(path: Path) -> list[EpochResult]:

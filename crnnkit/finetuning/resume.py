@@ -4,7 +4,6 @@ Order and variation of an epoch follow from (seed, epoch), so the state between 
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from crnnkit.errors import CheckpointError, ConfigError
+from crnnkit.files import whole_file
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import EpochResult
 
@@ -41,12 +41,10 @@ def save_state(path: Path, config: TrainConfig, state: RunState) -> None:
         "facts": state.facts,
     }
     tensors = {name: tensor.contiguous() for name, tensor in state.tensors.items()}
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(save(tensors, {_KEY: json.dumps(description)}))
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            partial.write_bytes(save(tensors, {_KEY: json.dumps(description)}))
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise CheckpointError(
             f"{path}: could not be written: {error}. The state before it is untouched."
         ) from None

@@ -1,12 +1,12 @@
 """Where a run begins: random weights, or a checkpoint in the vocabulary that the run needs."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from crnnkit.dataset.faults import count_of
 from crnnkit.errors import VocabError
+from crnnkit.files import file_sha256
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.model.checkpoint import (
     Checkpoint,
@@ -30,7 +30,7 @@ def starting_point(
         VocabError: if the vocabulary file lacks characters of the texts.
     """
     training = {
-        "train_data_sha256": hashlib.sha256(config.train_data.read_bytes()).hexdigest(),
+        "train_data_sha256": file_sha256(config.train_data),
         "pretrained_ckpt": config.pretrained_ckpt.name if config.pretrained_ckpt else None,
         "lr": config.peak_lr,
         "seed": config.seed,

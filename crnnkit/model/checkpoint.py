@@ -1,7 +1,6 @@
 """One file per model: weights and, in its metadata, all that is needed to use them."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from crnnkit.errors import CheckpointError
+from crnnkit.files import whole_file
 from crnnkit.model.config import METADATA_KEY, CheckpointInfo
 from crnnkit.model.crnn import CRNN, ClassicCRNN, make_network
 from crnnkit.vocab import BLANK_ID, Vocab, look_alikes
@@ -46,18 +46,16 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, half: bool = False
     path = Path(path)
     if path.suffix != ".safetensors":
         raise CheckpointError(f"{path}: checkpoints are .safetensors files; name it so.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     weights = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in checkpoint.model.state_dict().items()
     }
-    partial = path.with_name(path.name + ".partial")
     try:
         # not save_file, which makes a file that only its owner may read
-        partial.write_bytes(save(weights, {METADATA_KEY: checkpoint.info.to_json()}))
-        os.replace(partial, path)
+        content = save(weights, {METADATA_KEY: checkpoint.info.to_json()})
+        with whole_file(path) as partial:
+            partial.write_bytes(content)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
         raise CheckpointError(
             f"{path}: could not be written: {error}. An older file of that name is untouched."
         ) from None

@@ -1,7 +1,6 @@
 """The only reader and writer of pictures: every form in, one kind of array out."""
 
 import io
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from crnnkit.errors import ImageError
+from crnnkit.files import whole_file
 
 ImageSource = str | Path | bytes | np.ndarray | Image.Image
 
@@ -86,13 +86,10 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
         known = " ".join(WRITE_FORMATS)
         raise ImageError(f"{path}: cannot write {path.suffix!r} files. Use one of {known}.")
     encoded = encode_image(image, picture_format)
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(encoded)
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            partial.write_bytes(encoded)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ImageError(f"{path}: cannot be written: {error.strerror}.") from None
 
 

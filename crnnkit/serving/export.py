@@ -1,10 +1,10 @@
 """From a checkpoint to one ONNX file that reads the same, or to no file at all."""
 
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from crnnkit.errors import CheckpointError, VocabError
+from crnnkit.files import whole_file
 from crnnkit.model.checkpoint import Checkpoint, change_vocab, load_checkpoint
 from crnnkit.model.config import METADATA_KEY
 from crnnkit.preprocessing.images import ImageSource, read_image
@@ -99,26 +100,17 @@ def export_onnx(
         VocabError: if the checkpoint does not know all characters of `charset`.
     """
     onnx_path = Path(onnx_path)
-    checkpoint = whole = load_checkpoint(checkpoint_path)
-    if charset is not None:
-        checkpoint = _cut(whole, charset, checkpoint_path)
+    whole = load_checkpoint(checkpoint_path)
+    checkpoint = whole if charset is None else _cut(whole, charset, checkpoint_path)
     if num_threads is not None:
         torch.set_num_threads(num_threads)
     images = [read_image(source) for source in parity_images]
-    onnx_path.parent.mkdir(parents=True, exist_ok=True)
-    partial = onnx_path.with_name(f".{onnx_path.stem}.partial.onnx")
-    uncut = onnx_path.with_name(f".{onnx_path.stem}.uncut.onnx")
-    try:
+    with whole_file(onnx_path) as partial:
         _write(checkpoint, partial)
         exported = Recognizer.load(partial, num_threads)
         report = _check_parity(_torch_reader(checkpoint), exported, images, onnx_path)
         if charset is not None:
-            _write(whole, uncut)
-            report = replace(report, cut=_compare_heads(uncut, exported, images, num_threads))
-        os.replace(partial, onnx_path)
-    finally:
-        partial.unlink(missing_ok=True)
-        uncut.unlink(missing_ok=True)
+            report = replace(report, cut=_compare_heads(whole, exported, images, num_threads))
     return report
 
 
@@ -200,13 +192,19 @@ def _max_logit_difference(wanted: Recognizer, exported: Recognizer) -> float:
 
 
 def _compare_heads(
-    uncut: Path, exported: Recognizer, images: Sequence[NDArray[np.uint8]], num_threads: int | None
+    whole: Checkpoint,
+    exported: Recognizer,
+    images: Sequence[NDArray[np.uint8]],
+    num_threads: int | None,
 ) -> CutReport:
     """Read the lines with the whole head and with the cut one, both in onnxruntime."""
-    whole = Recognizer.load(uncut, num_threads)
-    by_whole, by_cut = read_in_turn([whole, exported], images)
+    with TemporaryDirectory() as folder:
+        uncut_path = Path(folder) / "uncut.onnx"
+        _write(whole, uncut_path)
+        uncut = Recognizer.load(uncut_path, num_threads)
+    by_whole, by_cut = read_in_turn([uncut, exported], images)
     return CutReport(
-        num_left_out=len(whole.vocab) - len(exported.vocab),
+        num_left_out=len(uncut.vocab) - len(exported.vocab),
         num_changed=sum(a != b for a, b in zip(by_whole.texts, by_cut.texts, strict=True)),
         whole_ms=by_whole.ms,
         ms=by_cut.ms,

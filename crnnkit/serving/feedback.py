@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from crnnkit.errors import DatasetError
+from crnnkit.files import whole_file
 from crnnkit.preprocessing.images import write_image
 from crnnkit.preprocessing.lines import crop_line
 from crnnkit.vocab import normalize_text
@@ -100,9 +101,8 @@ class FeedbackStore:
         with self._lock:
             rows = self.index.read_bytes().splitlines(keepends=True) if self.index.exists() else []
             kept = [row for row in rows if _name_of(row) not in names]
-            partial = self.index.with_name(self.index.name + ".partial")
-            partial.write_bytes(b"".join(kept))
-            os.replace(partial, self.index)
+            with whole_file(self.index) as partial:
+                partial.write_bytes(b"".join(kept))
             for name in names:
                 (self._images / f"{name}.png").unlink(missing_ok=True)
         return len(rows) - len(kept)

@@ -1,6 +1,5 @@
 """The model that is served: taken up when its file changes, refused when broken, brought back."""
 
-import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from crnnkit.errors import CheckpointError, ConfigError, CrnnKitError
+from crnnkit.files import file_sha256
 from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import ImageSource
 from crnnkit.serving import monitoring
@@ -187,7 +187,7 @@ def model_sha256(path: Path) -> str:
         CheckpointError: if it cannot be read.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_sha256(path)
     except FileNotFoundError:
         raise CheckpointError(
             f"{path}: no such model. Export one with 06_serving or crnnkit export."

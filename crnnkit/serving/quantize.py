@@ -1,7 +1,7 @@
 """Convolutions in 8 bits, where they read as well and are really faster."""
 
 import logging
-import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from crnnkit.dataset.index import Line
 from crnnkit.errors import DatasetError
+from crnnkit.files import whole_file
 from crnnkit.metrics import score
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.preprocessing.tensors import LineConfig, line_to_array
@@ -99,15 +100,14 @@ def quantize_onnx(
             f"labelled ones to be judged by ({len(lines)} given)."
         )
     before = Recognizer.load(onnx_path, num_threads)
-    partial = onnx_path.with_name(f".{onnx_path.stem}.partial.onnx")
-    try:
-        _write_int8(onnx_path, _arrays(calibration, before.line_config), partial)
-        after = Recognizer.load(partial, num_threads)
-        report = _compare(before, after, lines, onnx_path, partial)
+    with tempfile.TemporaryDirectory() as folder:
+        int8_path = Path(folder) / onnx_path.name
+        _write_int8(onnx_path, _arrays(calibration, before.line_config), int8_path)
+        after = Recognizer.load(int8_path, num_threads)
+        report = _compare(before, after, lines, onnx_path, int8_path)
         if not report.refusal:
-            os.replace(partial, onnx_path)
-    finally:
-        partial.unlink(missing_ok=True)
+            with whole_file(onnx_path) as partial:
+                shutil.copyfile(int8_path, partial)
     return report
 
 

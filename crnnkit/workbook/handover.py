@@ -1,6 +1,5 @@
 """What one notebook leaves for the next: files, and one `<step>.json` that names them."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import crnnkit
 from crnnkit.errors import PipelineError
+from crnnkit.files import file_sha256, write_text
 
 Number = int | float | str | bool | None
 
@@ -98,7 +98,7 @@ def require_files(files: Mapping[str, str | Path], remedy: str) -> dict[str, Pat
     if missing:
         raise PipelineError(f"no such file: {'; '.join(missing)}. {remedy}")
     for name, path in found.items():
-        size, digest = path.stat().st_size, sha256_of(path)[:8]
+        size, digest = path.stat().st_size, file_sha256(path)[:8]
         print(f"{name:<10} {display_path(path)}  {size:,} bytes  sha256 {digest}")
     return found
 
@@ -145,7 +145,7 @@ def write_step(
         numbers=dict(numbers),
     )
     content = json.dumps(asdict(record), ensure_ascii=False, indent=2)
-    write_whole(record_path(run_dir, step), content + "\n")
+    write_text(record_path(run_dir, step), content + "\n")
     return record
 
 
@@ -178,20 +178,6 @@ def record_path(run_dir: str | Path, step: str) -> Path:
     return resolve_path(run_dir) / f"{step}.json"
 
 
-def sha256_of(path: Path) -> str:
-    """Hash of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_whole(path: Path, content: str) -> None:
-    """Write a text file in UTF-8; it appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(content, encoding="utf-8")
-    os.replace(partial, path)
-
-
 def _hashed(step: str, role: str, files: Mapping[str, str | Path]) -> dict[str, File]:
     paths = {name: resolve_path(path) for name, path in files.items() if str(path)}
     missing = [f"{name}: {display_path(p)}" for name, p in paths.items() if not p.is_file()]
@@ -199,4 +185,4 @@ def _hashed(step: str, role: str, files: Mapping[str, str | Path]) -> dict[str, 
         raise PipelineError(
             f"{step}: {role} is no file: {'; '.join(missing)}. Run the notebook from its top."
         )
-    return {name: File(display_path(path), sha256_of(path)) for name, path in paths.items()}
+    return {name: File(display_path(path), file_sha256(path)) for name, path in paths.items()}

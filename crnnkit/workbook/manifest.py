@@ -19,13 +19,12 @@ import crnnkit
 from crnnkit.dataset.index import parse_index
 from crnnkit.dataset.pages import read_pages
 from crnnkit.errors import DatasetError
+from crnnkit.files import file_sha256, write_text
 from crnnkit.workbook.gates import GateResult
 from crnnkit.workbook.handover import (
     Number,
     StepRecord,
     resolve_path,
-    sha256_of,
-    write_whole,
 )
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "opencv-python", "torch")
@@ -101,7 +100,7 @@ def fingerprint(notebook: Path, values: Mapping[str, object]) -> str:
         "package": _package_hash(),
         "versions": versions(),
         "parameters": dict(values),
-        "files": [sha256_of(path) for path in files],
+        "files": [file_sha256(path) for path in files],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -122,7 +121,7 @@ def is_unchanged(run: StepRun | None, now: str, record: StepRecord | None) -> bo
     if run is None or run.record is None or (run.fingerprint, run.record) != (now, record):
         return False
     files = [(resolve_path(file.path), file.sha256) for file in run.record.outputs.values()]
-    return all(path.is_file() and sha256_of(path) == sha256 for path, sha256 in files)
+    return all(path.is_file() and file_sha256(path) == sha256 for path, sha256 in files)
 
 
 def write_manifest(result: PipelineResult) -> None:
@@ -135,8 +134,8 @@ def write_manifest(result: PipelineResult) -> None:
         "steps": {step: asdict(run) for step, run in result.steps.items()},
     }
     text = json.dumps(content, ensure_ascii=False, indent=2)
-    write_whole(result.run_dir / "manifest.json", text + "\n")
-    write_whole(result.run_dir / "junit.xml", junit(result) + "\n")
+    write_text(result.run_dir / "manifest.json", text + "\n")
+    write_text(result.run_dir / "junit.xml", junit(result) + "\n")
 
 
 def read_steps(run_dir: Path) -> dict[str, StepRun]:
@@ -194,4 +193,4 @@ def _files(name: str, value: object) -> Iterator[Path]:
 def _package_hash() -> str:
     folder = Path(crnnkit.__file__).parent
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".pyc")
-    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
+    return hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()
