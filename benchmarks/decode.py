@@ -16,8 +16,9 @@ import numpy as np
 from benchmarks.peers import FOLD
 from crnnkit.dataset.index import Line, read_index
 from crnnkit.metrics import fold, score
-from crnnkit.model.constraints import Constraint, learn_pattern
+from crnnkit.model.constraints import Constraint
 from crnnkit.model.decode import Decoded, beam_decode, greedy_decode
+from crnnkit.model.patterns import learn_pattern
 from crnnkit.preprocessing.images import read_image
 from crnnkit.preprocessing.tensors import line_to_array
 from crnnkit.serving.recognizer import Recognizer

@@ -296,6 +296,7 @@ def test_every_imported_library_is_declared():
         "ipython": "IPython",
         "opencv_python": "cv2",
         "pillow": "PIL",
+        "python_stdnum": "stdnum",
         "pyyaml": "yaml",
         "fonttools": "fontTools",
     }

@@ -29,6 +29,16 @@ OnlyLexicon = Annotated[
     Path | None, typer.Option("--lexicon", help="File of the texts that may occur, one a line.")
 ]
 OnlyChars = Annotated[str | None, typer.Option("--chars", help="The characters that may occur.")]
+CheckName = Annotated[
+    str | None,
+    typer.Option(
+        "--check",
+        help="Prefer texts that obey it: date, sum, or a format of python-stdnum: luhn, ean, "
+        "cn.ric, cn.uscc, iban …",
+    ),
+]
+Only = tuple[str | None, Path | None, str | None, str | None]
+"""Pattern, lexicon, characters, check."""
 PagesFile = Annotated[
     Path | None, typer.Option(help="Labelled pages, .jsonl, to read in place of lines.")
 ]
@@ -64,6 +74,7 @@ def evaluate(
     pattern: OnlyPattern = None,
     lexicon: OnlyLexicon = None,
     chars: OnlyChars = None,
+    check: CheckName = None,
     train_data: TrainData = None,
     fold: Folds = None,
     suspects: Annotated[
@@ -84,7 +95,8 @@ def evaluate(
     if vocab_path is not None:
         _check_vocab(model_path, recognizer.vocab.charset, vocab_path)
     if pages is not None:
-        _evaluate_pages(recognizer, pages, _constraint(recognizer.vocab, pattern, lexicon, chars))
+        only = _constraint(recognizer.vocab, pattern, lexicon, chars, check)
+        _evaluate_pages(recognizer, pages, only)
         return
     assert test_data is not None, "one of the two was given"
     lines = read_index(test_data)
@@ -95,7 +107,7 @@ def evaluate(
         key_fields=_key_fields(key_field or []),
         folds=fold or [],
         train_texts=[line.text for line in train_lines],
-        only=(pattern, lexicon, chars),
+        only=(pattern, lexicon, chars, check),
     )
     earlier = measure(_load(before, num_threads)) if before else None
     report = measure(recognizer)
@@ -113,7 +125,7 @@ def _measure(
     key_fields: dict[str, str],
     folds: list[str],
     train_texts: list[str],
-    only: tuple[str | None, Path | None, str | None],
+    only: Only,
 ) -> "EvaluationReport":
     from crnnkit.evaluation.report import evaluate as read_and_compare
 
@@ -235,14 +247,17 @@ def recognize(
     pattern: OnlyPattern = None,
     lexicon: OnlyLexicon = None,
     chars: OnlyChars = None,
+    check: CheckName = None,
     num_threads: NumThreads = 0,
 ) -> None:
-    """Read pictures; print file, confidence and text of every line, separated by tabs."""
+    """Read pictures; print file, confidence and text of every line, separated by tabs; after a
+    --check, too, whether the text obeys it: ok or broken."""
     recognizer = _load(model_path, num_threads)
-    constraint = _constraint(recognizer.vocab, pattern, lexicon, chars)
+    constraint = _constraint(recognizer.vocab, pattern, lexicon, chars, check)
+    obeys = {None: "", True: "\tok", False: "\tbroken"}
     for image in images:
         for line in recognizer.read_page(image, constraint):
-            print(f"{image}\t{line.confidence:.3f}\t{line.text}")
+            print(f"{image}\t{line.confidence:.3f}\t{line.text}{obeys[line.passes_check]}")
 
 
 def _load(model_path: Path, num_threads: int) -> "Recognizer":
@@ -252,8 +267,9 @@ def _load(model_path: Path, num_threads: int) -> "Recognizer":
 
 
 def _constraint(
-    vocab: "Vocab", pattern: str | None, lexicon: Path | None, chars: str | None
+    vocab: "Vocab", pattern: str | None, lexicon: Path | None, chars: str | None, check: str | None
 ) -> "Constraint | None":
     from crnnkit.model.constraints import constraint_of, read_lexicon
 
-    return constraint_of(vocab, pattern, None if lexicon is None else read_lexicon(lexicon), chars)
+    texts = None if lexicon is None else read_lexicon(lexicon)
+    return constraint_of(vocab, pattern, texts, chars, check)

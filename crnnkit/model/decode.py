@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice, pairwise
 
@@ -96,12 +96,38 @@ def beam_decode(
         path = accepted
     scores = logits - logits.max(1, keepdims=True)
     path_score = scores[np.arange(len(path)), path].sum()
-    text, score = _most_probable(scores, automaton, beam_size, max_candidates, min_ratio)
+    ranked = _ranked(scores, automaton, beam_size, max_candidates, min_ratio)
+    text, score = next(ranked, ((), -np.inf))
     if score > path_score and list(text) != collapse(path.tolist()):
-        aligned = best_path(logits, trie([text]))
-        assert aligned is not None, "a text that the beam found fits into its steps"
-        path = aligned
+        return aligned(logits, text)
     return _reading(logits, path)
+
+
+def likely_texts(
+    logits: NDArray[np.floating],
+    automaton: Automaton | None = None,
+    beam_size: int = 32,
+    max_candidates: int = 8,
+    min_ratio: float = 1e-3,
+) -> Iterator[Prefix]:
+    """What `beam_decode` holds at its end: accepted texts, the most probable first.
+
+    Args:
+        logits: (T, V).
+    """
+    scores = logits - logits.max(1, keepdims=True)
+    ranked = _ranked(scores, automaton, beam_size, max_candidates, min_ratio)
+    return (text for text, _ in ranked)
+
+
+def aligned(logits: NDArray[np.floating], text: Sequence[int]) -> Decoded:
+    """A text as the reading of a line: by the best of the paths that collapse to it.
+
+    Args:
+        logits: (T, V).
+    """
+    path = best_path(logits, trie([tuple(text)]))
+    return NOTHING_FITS if path is None else _reading(logits, path)
 
 
 def best_path(logits: NDArray[np.floating], automaton: Automaton) -> NDArray[np.intp] | None:
@@ -198,17 +224,15 @@ def _cells_before(cell: int, trellis: Trellis) -> NDArray[np.intp]:
     return np.flatnonzero(is_before)
 
 
-def _most_probable(
+def _ranked(
     scores: NDArray[np.floating],
     automaton: Automaton | None,
     beam_size: int,
     max_candidates: int,
     min_ratio: float,
-) -> tuple[Prefix, float]:
-    """The best accepted text of the last beam and its log probability, up to that of `scores`.
-
-    ((), -inf) if the beam holds none.
-    """
+) -> Iterator[tuple[Prefix, float]]:
+    """The accepted texts of the last beam, best first, and their log probabilities, up to that of
+    `scores`."""
     beam: dict[Prefix, Ending] = {(): (1.0, 0.0)}
     states: dict[Prefix, frozenset[int]] = {(): frozenset({START})}
 
@@ -226,13 +250,12 @@ def _most_probable(
         kept = list(islice(filter(begins_a_text, ranked), beam_size))
         scale = sum(beam[kept[0]]) if kept else 0.0
         if scale == 0.0:
-            return (), -np.inf
+            return
         beam = {prefix: (beam[prefix][0] / scale, beam[prefix][1] / scale) for prefix in kept}
         log_scale += math.log(scale)
     for prefix, ending in beam.items():
         if not automaton or states[prefix] & automaton.finals:
-            return prefix, log_scale + math.log(sum(ending))
-    return (), -np.inf
+            yield prefix, log_scale + math.log(sum(ending))
 
 
 def _candidates(

@@ -26,8 +26,8 @@ from crnnkit.serving.models import LoadedModel, ServedModel
 from crnnkit.serving.readings import PageLine
 from crnnkit.vocab import Vocab
 
-MAX_CONSTRAINT_LENGTH = {"pattern": 1000, "lexicon": 100_000, "charset": 10_000}
-"""Most characters of each field that says what may come out."""
+MAX_CONSTRAINT_LENGTH = {"pattern": 1000, "lexicon": 100_000, "charset": 10_000, "check": 60}
+"""Most characters of each field that says what may or should come out."""
 EXTENSION = "crnnkit"
 
 api = Blueprint("api", __name__)
@@ -121,7 +121,8 @@ def _refuse_unknown(*known: str) -> None:
 
 
 def _constraint(vocab: Vocab) -> Constraint | None:
-    """What the fields `pattern`, `lexicon` (one text a line) or `charset` let come out."""
+    """What the fields `pattern`, `lexicon` (one text a line) or `charset` let come out, and what
+    `check` prefers."""
     given = {name: request.values.get(name) or None for name in MAX_CONSTRAINT_LENGTH}
     for name, value in given.items():
         limit = MAX_CONSTRAINT_LENGTH[name]
@@ -130,7 +131,7 @@ def _constraint(vocab: Vocab) -> Constraint | None:
             raise RefusedError(400, "bad_constraint", message)
     texts = None if given["lexicon"] is None else given["lexicon"].splitlines()
     try:
-        return constraint_of(vocab, given["pattern"], texts, given["charset"])
+        return constraint_of(vocab, given["pattern"], texts, given["charset"], given["check"])
     except (ConfigError, VocabError) as error:
         raise RefusedError(400, "bad_constraint", str(error)) from None
 
@@ -161,6 +162,8 @@ def _line_json(line: PageLine, with_chars: bool) -> dict[str, Any]:
         "confidence": round(line.confidence, 6),
         "box": _box_json(line.box),
     }
+    if line.passes_check is not None:
+        answer["passes_check"] = line.passes_check
     if with_chars:
         chars = zip(line.text, line.char_confidences, line.char_boxes, strict=True)
         answer["chars"] = [

@@ -110,4 +110,11 @@ def _length(quad: Quad) -> float:
 def _placed(reading: LineReading, quad: Quad) -> PageLine:
     """A reading on its page; of a line read upside down the text begins at the other end."""
     box = np.roll(quad, 2, axis=0) if reading.turned else quad
-    return PageLine(reading.text, reading.confidence, box, reading.char_confidences, reading.edges)
+    return PageLine(
+        text=reading.text,
+        confidence=reading.confidence,
+        box=box,
+        char_confidences=reading.char_confidences,
+        edges=reading.edges,
+        passes_check=reading.passes_check,
+    )

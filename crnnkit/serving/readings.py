@@ -23,6 +23,8 @@ class LineReading:
     turned: bool = False
     """Whether the picture was read upside down; spans and edges then belong to it turned by
     180°."""
+    passes_check: bool | None = None
+    """Whether `text` obeys the check that was asked for; None if none was."""
 
     @property
     def certainty(self) -> float:
@@ -42,6 +44,8 @@ class PageLine:
     """One per character of `text`."""
     edges: tuple[tuple[float, float], ...] = ()
     """Left and right edge of each character of `text`, 0 to 1 along the box."""
+    passes_check: bool | None = None
+    """As in `LineReading`."""
 
     @property
     def char_boxes(self) -> list[NDArray[np.float32]]:

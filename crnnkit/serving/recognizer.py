@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from crnnkit.errors import ConfigError
 from crnnkit.model.config import CheckpointInfo
 from crnnkit.model.constraints import Constraint
-from crnnkit.model.decode import Decoded, at_temperature, beam_decode, greedy_decode
+from crnnkit.model.decode import Decoded, at_temperature, greedy_decode
 from crnnkit.model.long_lines import chunk_starts, merged, segments
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.preprocessing.quads import char_edges
@@ -189,8 +189,8 @@ class Recognizer:
             line = line_to_array(half_turn(waiting.image), self._whole_line)
             other = self._found_in(line, constraint)
             if other.raw.uprightness > found.raw.uprightness:
-                return self._reading(other.honest, waiting.image, turned=True)
-        return self._reading(found.honest, waiting.image)
+                return self._reading(other.honest, waiting.image, constraint, turned=True)
+        return self._reading(found.honest, waiting.image, constraint)
 
     def _found_in(self, line: FloatLine, constraint: Constraint | None) -> "_Found":
         """Read one line (1, H, W) of any width."""
@@ -208,20 +208,28 @@ class Recognizer:
         return _Found(raw, merged((each.honest, length) for each, length in found))
 
     def _found(self, logits: NDArray[np.float32], constraint: Constraint | None) -> "_Found":
-        raw = beam_decode(logits, constraint.automaton) if constraint else greedy_decode(logits)
+        raw = constraint.decode(logits) if constraint else greedy_decode(logits)
         return _Found(raw, at_temperature(raw, logits, self.temperature))
 
-    def _reading(self, decoded: Decoded, image: UInt8Image, turned: bool = False) -> LineReading:
+    def _reading(
+        self,
+        decoded: Decoded,
+        image: UInt8Image,
+        constraint: Constraint | None,
+        turned: bool = False,
+    ) -> LineReading:
         size_hw, config = image.shape[:2], self._whole_line
+        text, check = self.vocab.decode(decoded.ids), constraint.check if constraint else None
         num_steps = self.model_config.time_steps(line_width(size_hw, config))
         share = content_width(size_hw, config) / line_width(size_hw, config)
         return LineReading(
-            text=self.vocab.decode(decoded.ids),
+            text=text,
             confidence=decoded.confidence,
             char_confidences=decoded.char_confidences,
             spans=decoded.spans,
             edges=char_edges(decoded.spans, num_steps * share),
             turned=turned,
+            passes_check=check(text) if check else None,
         )
 
 

@@ -76,6 +76,8 @@ def test_recognize_and_evaluate_take_a_constraint(data, tmp_path):
         assert "(exact match): 25.0%" in printed  # one of the four lines says AB 12
     code, printed = run("recognize", tmp_path / "2.png", *model, "--chars", "B")
     assert set(printed.removesuffix("\n").split("\t")[2]) <= {"B"}
+    code, printed = run("recognize", tmp_path / "2.png", *model, "--check", "date")
+    assert (code, printed.removesuffix("\n").split("\t")[3]) == (0, "broken")
 
 
 def test_pruning_says_what_it_costs_and_gains(data, tmp_path):

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from crnnkit.errors import ConfigError, VocabError
-from crnnkit.model.constraints import Constraint, constraint_of, learn_pattern, read_lexicon
+from crnnkit.model.constraints import Constraint, constraint_of, read_lexicon
+from crnnkit.model.patterns import learn_pattern
 from crnnkit.vocab import Vocab
 
 VOCAB = Vocab("ab1-京 ")

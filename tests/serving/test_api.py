@@ -80,11 +80,22 @@ def test_options_may_stand_in_the_address_too(client):
         ({"min_confidence": "1.1"}, "bad_option"),
         ({"min_confidence": "nan"}, "bad_option"),
         ({"patern": "A"}, "unknown_field"),
+        ({"check": "dates"}, "bad_constraint"),
         ({"picture": (io.BytesIO(b"x"), "b.png")}, "unknown_field"),
     ],
 )
 def test_an_option_that_would_be_ignored_is_refused(client, fields, code):
     assert refusal(post(client, **fields)) == (400, code)
+
+
+def test_a_check_tells_of_every_line_whether_it_obeys(onnx_path, make_line):
+    client = create_app(onnx_path, ServerConfig()).test_client()
+    texts = {
+        check: post(client, image=(io.BytesIO(png(make_line("AB 12"))), "a.png"), check=check).json
+        for check in ("date", "")
+    }
+    assert [line["passes_check"] for line in texts["date"]["text"]] == [False]
+    assert all("passes_check" not in line for line in texts[""]["text"])
 
 
 # ---------- many at once ----------
