@@ -254,7 +254,8 @@ def _ranked(
         beam = {prefix: (beam[prefix][0] / scale, beam[prefix][1] / scale) for prefix in kept}
         log_scale += math.log(scale)
     for prefix, ending in beam.items():
-        if not automaton or states[prefix] & automaton.finals:
+        is_accepted = not automaton or bool(states[prefix] & automaton.finals)
+        if is_accepted and sum(ending) > 0.0:  # 0 where its probability is too small a number
             yield prefix, log_scale + math.log(sum(ending))
 
 

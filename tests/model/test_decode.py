@@ -203,6 +203,12 @@ def test_a_beam_reads_a_sharp_line_as_the_best_path_does():
     assert beam_decode(logits) == greedy_decode(logits)
 
 
+def test_an_accepted_text_too_improbable_for_a_number_is_still_read():
+    logits = np.full((2, 3), -300, np.float32)
+    logits[[0, 1], [1, 2]] = 300  # a, then b, which only abb could go on with
+    assert beam_decode(logits, trie([(1,), (1, 2, 2)])).ids == (1,)
+
+
 def test_what_no_text_fits_into_reads_as_nothing_with_confidence_zero():
     assert beam_decode(_one_hot("ab"), trie([(1, 1)])) == NOTHING_FITS  # needs a blank between
     assert beam_decode(_one_hot("a-a"), trie([(1, 1)])).ids == (1, 1)
