@@ -1,6 +1,7 @@
 """A tiny model, as checkpoint and as ONNX file, and a reader whose answer is known."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from crnnkit.serving.models import ServedModel
 from crnnkit.serving.readings import PageLine
 from crnnkit.serving.recognizer import Recognizer
 from crnnkit.vocab import Vocab
+
+WAIT_SECONDS = 20
+"""After which a condition that should come true has failed."""
 
 TINY_MODEL = ModelConfig(
     stages=(Stage(8, (2, 2)), Stage(12, (2, 2)), Stage(16, (2, 1))), bottleneck=16, lstm_hidden=12
@@ -104,3 +108,16 @@ def fake_model(fake_reader: FakeReader, tmp_path: Path) -> ServedModel:
     path = tmp_path / "fake.onnx"
     path.write_bytes(b"a model, to those who do not look")
     return ServedModel(path, load=lambda path: fake_reader)
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """Wait for a condition; fail where it does not come true, instead of hanging."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come true"
+            time.sleep(0.001)
+
+    return wait

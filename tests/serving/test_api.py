@@ -4,18 +4,20 @@ import io
 import json
 import re
 import threading
-import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
 from crnnkit.dataset.index import read_index
 from crnnkit.errors import ConfigError
+from crnnkit.preprocessing.images import MAX_PIXELS
 from crnnkit.serving.config import ServerConfig
 from crnnkit.serving.models import ServedModel
 from crnnkit.serving.server import app_for, create_app
@@ -101,30 +103,44 @@ def test_a_check_tells_of_every_line_whether_it_obeys(onnx_path, make_line):
 # ---------- many at once ----------
 
 
-def test_a_full_queue_answers_at_once_when_to_come_back(fake_model):
-    may_end = threading.Event()
+class HeldReader:
+    """Answers once it may."""
 
-    class HeldReader:
-        name, vocab = "held.onnx", None
+    name, vocab = "held.onnx", None
 
-        def read_pages(self, sources, constraint):
-            assert may_end.wait(20)
-            return [[] for _ in sources]
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
 
-    app = app_for(
-        ServedModel(fake_model.path, load=lambda path: HeldReader()),
-        ServerConfig(threads=1, queue=1),
-    )
-    with ThreadPoolExecutor(2) as pool:
+    def read_pages(self, sources, constraint):
+        """Nothing, for each picture."""
+        assert self.may_end.wait(20)
+        return [[] for _ in sources]
+
+
+@pytest.fixture
+def held(fake_model, tmp_path) -> Iterator[tuple[HeldReader, Flask]]:
+    """A reader that is let go at the end at the latest, and a service of one thread around it."""
+    reader = HeldReader()
+    model = ServedModel(fake_model.path, load=lambda path: reader)
+    yield reader, app_for(model, ServerConfig(threads=1, queue=1, feedback_dir=tmp_path / "kept"))
+    reader.may_end.set()
+
+
+def test_a_full_queue_answers_at_once_when_to_come_back(held, wait_until):
+    reader, app = held
+    gate = app.extensions["crnnkit"].gate
+    with ThreadPoolExecutor(4) as pool:
         let_in = [pool.submit(post, app.test_client()) for _ in range(2)]
-        gate = app.extensions["crnnkit"].gate
-        while gate._inside < 2:
-            time.sleep(0.001)
-        refused = post(app.test_client())
-        may_end.set()
+        try:
+            wait_until(lambda: gate._inside == 2)
+            refused = pool.submit(post, app.test_client())
+            corrected = pool.submit(post, app.test_client(), "/api/feedback", box=BOX, text="A")
+            wait_until(lambda: refused.done() and corrected.done())  # while the others wait
+        finally:
+            reader.may_end.set()
         assert [done.result(20).status_code for done in let_in] == [200, 200]
-    assert refusal(refused) == (503, "busy")
-    assert refused.headers["Retry-After"] == "1"
+    assert refusal(refused.result()) == refusal(corrected.result()) == (503, "busy")
+    assert refused.result().headers["Retry-After"] == "1"
 
 
 def test_64_threads_each_get_the_answer_of_their_own_picture(onnx_path, recognizer, make_line):
@@ -177,14 +193,19 @@ def test_a_refused_file_is_told_by_reload_and_readyz(onnx_path, tmp_path):
     ready = client.get("/readyz")
     assert (ready.status_code, ready.json["status"]) == (200, "ready")
     assert "serving.onnx: no readable ONNX file" in ready.json["fault"]
+    assert sample(client.get("/metrics").text, "crnnkit_model_fault") == 1
     assert post(client).status_code == 200
+    path.write_bytes(onnx_path.read_bytes())
+    assert client.post("/api/models/reload").json["fault"] is None
+    assert sample(client.get("/metrics").text, "crnnkit_model_fault") == 0
 
 
 def test_who_drains_is_not_ready_and_takes_no_more(fake_model):
     app = app_for(fake_model, ServerConfig())
     app.extensions["crnnkit"].gate.drain(0)
     client = app.test_client()
-    assert client.get("/readyz").status_code == 503
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json["status"]) == (503, "draining")
     assert client.get("/healthz").status_code == 200
     assert refusal(post(client)) == (503, "busy")
 
@@ -265,6 +286,12 @@ def test_with_the_key_all_is_open_and_the_page_without(fake_model):
 def test_pages_of_other_addresses_may_not_post(client, site, status):
     headers = {} if site is None else {"Sec-Fetch-Site": site}
     assert client.post("/api/models/reload", headers=headers).status_code == status
+
+
+def test_the_limits_are_those_that_are_promised():
+    config = ServerConfig()
+    assert (config.max_upload_mb, config.max_images, MAX_PIXELS) == (20, 64, 50_000_000)
+    assert (config.api_key, config.feedback_dir) == (None, None)
 
 
 @pytest.mark.parametrize(

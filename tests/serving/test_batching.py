@@ -3,6 +3,8 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import pytest
@@ -32,20 +34,28 @@ def lines(value: float, *, number: int = 1, width: int = 32) -> np.ndarray:
     return np.full((number, 1, 32, width), value, np.float32)
 
 
-def call_while_held(network: HeldNetwork, batched: BatchedNetwork, images: list) -> list:
+@pytest.fixture
+def call_while_held(wait_until):
     """Answers of calls that all wait while a first one runs."""
+    return partial(_call_while_held, wait_until)
+
+
+def _call_while_held(
+    wait_until, network: HeldNetwork, batched: BatchedNetwork, images: list
+) -> list:
     with ThreadPoolExecutor(len(images) + 1) as pool:
         first = pool.submit(batched, lines(99))
         assert network.has_begun.wait(20)
         calls = [pool.submit(batched, each) for each in images]
-        while len(batched._waiting) < len(images):
-            time.sleep(0.001)
-        network.may_end.set()
+        try:
+            wait_until(lambda: len(batched._waiting) == len(images))
+        finally:
+            network.may_end.set()
         assert first.result(20).tolist() == [[[99]]]
         return [call.result(20) for call in calls]
 
 
-def test_calls_that_wait_together_share_a_batch_and_get_their_own_lines():
+def test_calls_that_wait_together_share_a_batch_and_get_their_own_lines(call_while_held):
     network, told = HeldNetwork(), []
     batched = BatchedNetwork(network, on_batch=told.append)
     answers = call_while_held(network, batched, [lines(i, number=i) for i in range(1, 5)])
@@ -55,7 +65,7 @@ def test_calls_that_wait_together_share_a_batch_and_get_their_own_lines():
         assert answer.tolist() == [[[i]]] * i
 
 
-def test_only_equal_widths_share():
+def test_only_equal_widths_share(call_while_held):
     network = HeldNetwork()
     images = [lines(1), lines(2, width=64), lines(3), lines(4, width=64)]
     answers = call_while_held(network, BatchedNetwork(network), images)
@@ -63,14 +73,14 @@ def test_only_equal_widths_share():
     assert [float(answer[0, 0, 0]) for answer in answers] == [1, 2, 3, 4]
 
 
-def test_a_batch_holds_no_more_lines_than_it_may():
+def test_a_batch_holds_no_more_lines_than_it_may(call_while_held):
     network = HeldNetwork()
     batched = BatchedNetwork(network, max_lines=4)
     call_while_held(network, batched, [lines(i, number=3) for i in range(3)])
     assert [shape[0] for shape in network.shapes] == [1, 3, 3, 3]
 
 
-def test_a_failing_call_fails_alone():
+def test_a_failing_call_fails_alone(wait_until):
     def network(images: np.ndarray) -> np.ndarray:
         begun.set()
         assert may_go_on.wait(20)
@@ -84,15 +94,29 @@ def test_a_failing_call_fails_alone():
         calls = [pool.submit(batched, lines(0))]
         assert begun.wait(20)
         calls += [pool.submit(batched, lines(i)) for i in (13, 1, 2)]
-        while len(batched._waiting) < 3:
-            time.sleep(0.001)
-        may_go_on.set()
+        try:
+            wait_until(lambda: len(batched._waiting) == 3)
+        finally:
+            may_go_on.set()
         with pytest.raises(RuntimeError, match="thirteen"):
             calls[1].result(20)
         assert [float(calls[i].result(20)[0, 0, 0]) for i in (0, 2, 3)] == [0, 1, 2]
 
 
-def test_the_gate_lets_in_who_fits_and_refuses_the_next():
+def assert_is_refused(gate: Gate) -> None:
+    """At once: who is let in, or waits, would hold the test up for ever."""
+    refused = threading.Event()
+
+    def visit() -> None:
+        with suppress(BusyError), gate.turn():
+            return
+        refused.set()
+
+    threading.Thread(target=visit, daemon=True).start()
+    assert refused.wait(5)
+
+
+def test_the_gate_lets_in_who_fits_and_refuses_the_next(wait_until):
     gate, release = Gate(active=2, waiting=1), threading.Event()
     working: list[int] = []
 
@@ -103,13 +127,13 @@ def test_the_gate_lets_in_who_fits_and_refuses_the_next():
 
     with ThreadPoolExecutor(3) as pool:
         visits = [pool.submit(visit, number) for number in range(3)]
-        while gate._inside < 3 or len(working) < 2:
-            time.sleep(0.001)
-        time.sleep(0.02)
-        assert len(working) == 2  # the third waits for its turn
-        with pytest.raises(BusyError), gate.turn():
-            pass
-        release.set()
+        try:
+            wait_until(lambda: gate._inside == 3 and len(working) >= 2)
+            time.sleep(0.02)
+            assert len(working) == 2  # the third waits for its turn
+            assert_is_refused(gate)
+        finally:
+            release.set()
         for done in visits:
             done.result(20)
     assert len(working) == 3
@@ -124,7 +148,7 @@ def test_a_turn_that_fails_is_given_back():
             raise ValueError("inside")
 
 
-def test_a_closed_gate_waits_for_those_inside():
+def test_a_closed_gate_waits_for_those_inside(wait_until):
     gate, release = Gate(active=1, waiting=1), threading.Event()
 
     def visit() -> None:
@@ -133,10 +157,10 @@ def test_a_closed_gate_waits_for_those_inside():
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(visit)
-        while gate._inside < 1:
-            time.sleep(0.001)
-        assert not gate.drain(0.01)  # not out yet
-        with pytest.raises(BusyError), gate.turn():
-            pass
-        release.set()
+        try:
+            wait_until(lambda: gate._inside == 1)
+            assert not gate.drain(0.01)  # not out yet
+            assert_is_refused(gate)
+        finally:
+            release.set()
         assert gate.drain(20)
