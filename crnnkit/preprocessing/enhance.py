@@ -13,6 +13,7 @@ import numpy as np
 
 from crnnkit.errors import ConfigError
 from crnnkit.preprocessing.quads import crop_line
+from crnnkit.preprocessing.sheet import find_sheet
 
 _MIN_SPAN = 16
 """Grey levels: a picture with less between dark and light is blank, and stretching shows noise."""
@@ -40,14 +41,6 @@ _MIN_LIGHT = 0.7
 """Share of the light that the darkest paper of an evenly lit page gets at least."""
 _MAX_LIGHT_STEP = 0.06
 """Share of the light by which a shadow changes within a thirtieth of the picture at most."""
-_MIN_SHEET_PX = 200
-"""A sheet is at least so long and wide; smaller light patches are panels and letters."""
-_SHEET_EDGE = 4
-"""Width in px of a sheet's soft edge in a picture."""
-_MIN_SHEET_STEP = 50
-"""Grey levels by which a sheet is lighter than the table beside it."""
-_MIN_SHEET, _MAX_SHEET = 0.3, 0.97
-"""Share of its picture that a sheet fills; of more there is nothing to cut off."""
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:
@@ -210,43 +203,9 @@ def _deblurred(image: np.ndarray, sigma: float) -> np.ndarray:
     return np.rint(guess).astype(np.uint8)
 
 
-def find_sheet(image: np.ndarray) -> np.ndarray | None:
-    """Corners (4, 2), px, clockwise from the top left, of a light sheet on a darker table."""
-    gray = cv2.GaussianBlur(to_gray(image), (0, 0), 2)
-    _, light = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    light = cv2.morphologyEx(light, cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8))
-    outlines, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    if not outlines:
-        return None
-    hull = cv2.convexHull(max(outlines, key=cv2.contourArea))
-    corners = cv2.approxPolyDP(hull, 0.03 * cv2.arcLength(hull, True), True)[:, 0]
-    share = cv2.contourArea(corners) / gray.size
-    if light.all() or len(corners) != 4 or not _MIN_SHEET <= share <= _MAX_SHEET:
-        return None
-    size = np.array(gray.shape[::-1])
-    is_inside = ((corners > _SHEET_EDGE) & (corners < size - _SHEET_EDGE)).all(axis=1)
-    if np.ptp(corners, axis=0).min() < _MIN_SHEET_PX or is_inside.sum() < 3:
-        return None
-    if _step_at(corners, gray) < _MIN_SHEET_STEP:
-        return None
-    return np.roll(corners, -int(corners.sum(1).argmin()), axis=0).astype(np.float32)
-
-
-def _step_at(outline: np.ndarray, gray: np.ndarray) -> float:
-    """How much lighter it is just inside an outline than just outside, grey levels."""
-    filled = cv2.fillConvexPoly(np.zeros_like(gray), outline, 1)
-    near = np.ones((4 * _SHEET_EDGE + 1,) * 2, np.uint8)
-    edge = np.ones((2 * _SHEET_EDGE + 1,) * 2, np.uint8)
-    inside = cv2.erode(filled, edge) > cv2.erode(filled, near)
-    outside = cv2.dilate(filled, near) > cv2.dilate(filled, edge)
-    if not inside.any() or not outside.any():
-        return 0.0
-    return float(np.median(gray[inside]) - np.median(gray[outside]))
-
-
 def flatten_sheet(image: np.ndarray) -> np.ndarray:
     """Cut out a sheet that lies on a table, and look at it from straight above."""
-    corners = find_sheet(image)
+    corners = find_sheet(to_gray(image))
     return image.copy() if corners is None else crop_line(image, corners)
 
 
@@ -357,7 +316,7 @@ STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def choose_steps(image: np.ndarray) -> tuple[str, ...]:
     """The steps that a picture needs, from what it shows; none for a clean one."""
     steps = []
-    if find_sheet(image) is not None:
+    if find_sheet(to_gray(image)) is not None:
         steps.append("flatten_sheet")
         image = flatten_sheet(image)
     if abs(estimate_skew(image)) >= _MIN_SKEW:

@@ -43,16 +43,37 @@ def crop_line(page: np.ndarray, quad: np.ndarray) -> np.ndarray:
     Returns:
         uint8 picture, as wide and high as the longer of the quad's opposite sides.
     """
+    corners, target = _crop_corners(quad)
+    # Corners are pixel borders, OpenCV's coordinates pixel centres: half a pixel apart.
+    warp = cv2.getPerspectiveTransform(corners - 0.5, target - 0.5)
+    size = (round(float(target[2, 0])), round(float(target[2, 1])))
+    return cv2.warpPerspective(
+        page, warp, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def on_page(quads: Sequence[np.ndarray], crop: np.ndarray) -> list[Quad]:
+    """Where quads of a picture lie on the page that `crop_line` cut it out of by the quad `crop`.
+
+    Args:
+        quads: (4, 2) each, px of the picture.
+
+    Returns:
+        The same in px of the page.
+    """
+    corners, target = _crop_corners(crop)
+    warp = cv2.getPerspectiveTransform(target, corners)
+    points = (np.asarray(quad, np.float64)[None] for quad in quads)
+    return [cv2.perspectiveTransform(each, warp)[0].astype(np.float32) for each in points]
+
+
+def _crop_corners(quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Corners (4, 2) of a quad and of the upright picture that is cut out by it, px."""
     corners = np.asarray(quad, dtype=np.float32)
     sides = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)
     width, height = (max(1, round(float(max(sides[i], sides[i + 2])))) for i in (0, 1))
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
-    # Corners are pixel borders, OpenCV's coordinates pixel centres: half a pixel apart.
-    warp = cv2.getPerspectiveTransform(corners - 0.5, target - 0.5)
-    size = (width, height)
-    return cv2.warpPerspective(
-        page, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    return corners, target
 
 
 def char_quads(line: np.ndarray, edges: Sequence[tuple[float, float]]) -> list[Quad]:

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from statistics import median
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from crnnkit.preprocessing.columns import as_row
-from crnnkit.preprocessing.enhance import deblur, flatten_light, is_unevenly_lit
+from crnnkit.preprocessing.enhance import deblur, flatten_light, is_unevenly_lit, to_gray
 from crnnkit.preprocessing.images import ImageSource, read_image
-from crnnkit.preprocessing.lines import crop_line, find_lines
+from crnnkit.preprocessing.lines import find_lines
+from crnnkit.preprocessing.quads import coverage, crop_line, on_page
+from crnnkit.preprocessing.sheet import find_sheet
 from crnnkit.preprocessing.tensors import UInt8Image, half_turn
 from crnnkit.serving.readings import LineReading, PageLine
 
@@ -23,46 +27,86 @@ SURE = 0.8
 """Lines read with so much confidence, most of them, stand upright."""
 LEAST_SHARE = 0.45
 """What is read with less than this share of its page's median confidence is no text."""
+EDGE_PX = 15
+"""Twice the width of a sheet's soft edge on a photograph."""
+
+
+class _Part(NamedTuple):
+    """What is read of a page in one: the page, or a sheet on it, seen from straight above."""
+
+    picture: UInt8Image
+    quads: list[Quad]
+    """In px of the picture, in reading order."""
+    sheet: Quad | None
+    """Corners of the sheet on its page."""
 
 
 def read_pages(sources: Iterable[ImageSource], read_lines: ReadLines) -> list[list[PageLine]]:
     """Find the lines of each page and read them, in reading order.
 
     Pages are decoded one at a time; the lines of all of them are read together. As
-    `enhance.auto` would, a page out of focus is sharpened, one in a shadow evened, and slanting
-    or sideways lines are found and cut out level, all without moving anything on the page: boxes
-    are those of the picture given. A page on its head is read the other way up. Of several places
-    that look like lines those are left out in which nothing is read, or what is much less sure
-    than elsewhere on the page: stains, and the edges of the paper.
+    `enhance.auto` would, a sheet that was photographed at an angle is looked at from straight
+    above, a page out of focus is sharpened, one in a shadow evened, and slanting or sideways lines
+    are found and cut out level. Boxes are those of the picture given, and what stands around a
+    sheet is read, too. A page on its head is read the other way up. Of several places that look
+    like lines those are left out in which nothing is read, or what is much less sure than
+    elsewhere on the page: stains, and the edges of the paper.
     """
-    quads: list[list[Quad]] = []
+    places: list[list[Quad]] = []
     best: dict[tuple[int, int], LineReading] = {}  # of page and quad
     owners: list[tuple[int, int]] = []  # of each picture
 
     def crops() -> Iterator[UInt8Image]:
         for number, source in enumerate(sources):
-            page, found, known = _prepared(read_image(source), read_lines)
-            quads.append(found)
-            best.update({(number, index): reading for index, reading in known.items()})
-            for index, quad in enumerate(found):
-                for view in _views(page, quad, is_known=index in known):
-                    owners.append((number, index))
-                    yield view
+            places.append([])
+            for part in _parts(read_image(source)):
+                picture, quads, known = _prepared(part.picture, part.quads, read_lines)
+                first = len(places[number])
+                places[number] += quads if part.sheet is None else on_page(quads, part.sheet)
+                best.update({(number, first + index): known[index] for index in known})
+                for index, quad in enumerate(quads):
+                    for view in _views(picture, quad, is_known=index in known):
+                        owners.append((number, first + index))
+                        yield view
 
     for owner, reading in zip(owners, read_lines(crops()), strict=True):
         best[owner] = max(best.get(owner, reading), reading, key=lambda one: one.certainty)
     return [
         _text_lines([(best[number, index], quad) for index, quad in enumerate(found)])
-        for number, found in enumerate(quads)
+        for number, found in enumerate(places)
     ]
 
 
+def _parts(page: UInt8Image) -> Iterator[_Part]:
+    """The page; or, of a page with a sheet on it, what is above, the sheet, and what is below."""
+    gray = to_gray(page)
+    sheet = find_sheet(gray)
+    if sheet is None:
+        yield _Part(page, find_lines(page), None)
+        return
+    around, middle = _lines_around(gray, sheet), sheet[:, 1].mean()
+    above = [quad for quad in around if quad[:, 1].mean() < middle]
+    below = [quad for quad in around if quad[:, 1].mean() >= middle]
+    yield _Part(page, above, None)
+    flat = crop_line(page, sheet)
+    yield _Part(flat, find_lines(flat), sheet)
+    yield _Part(page, below, None)
+
+
+def _lines_around(gray: np.ndarray, sheet: Quad) -> list[Quad]:
+    """Lines of a page (H, W) beside a sheet, which is covered, lest its edges be taken for text."""
+    covered = gray.copy()
+    mask = cv2.fillConvexPoly(np.zeros_like(gray), np.rint(sheet).astype(np.int32), 1)
+    mask = cv2.dilate(mask, np.ones((EDGE_PX, EDGE_PX), np.uint8))
+    covered[mask > 0] = np.median(gray[mask == 0])
+    return [quad for quad in find_lines(covered) if coverage(sheet, quad) < 0.5]
+
+
 def _prepared(
-    page: UInt8Image, read_lines: ReadLines
+    page: UInt8Image, quads: list[Quad], read_lines: ReadLines
 ) -> tuple[UInt8Image, list[Quad], dict[int, LineReading]]:
     """The page in focus, the quads of its lines, the way up its text stands, and what the longest
     of them say: if read with doubt, they are tried the other way up."""
-    quads = find_lines(page)
     if len(quads) < 2:
         return page, quads, {}
     page = deblur(flatten_light(page) if is_unevenly_lit(page) else page)

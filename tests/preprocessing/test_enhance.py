@@ -16,7 +16,6 @@ from crnnkit.preprocessing.enhance import (
     estimate_blur,
     estimate_noise,
     estimate_skew,
-    find_sheet,
     flatten_light,
     flatten_sheet,
     is_light_on_dark,
@@ -278,12 +277,6 @@ def test_deblur_treats_light_text_and_every_colour_alike(page):
 # ---------------------------------------------------------------- a sheet on a table
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_find_sheet_gives_its_corners_clockwise_from_the_top_left(channels, page):
-    image = photographed(page if channels == 1 else np.dstack([page] * 3))
-    np.testing.assert_allclose(find_sheet(image), SHEET, atol=5)
-
-
 def test_flatten_sheet_looks_at_the_page_from_straight_above(page):
     photo = photographed(page)
     flat = flatten_sheet(photo)
@@ -294,24 +287,6 @@ def test_flatten_sheet_looks_at_the_page_from_straight_above(page):
 
     assert mean_difference(coarse(flat), coarse(page)) < 6
     assert mean_difference(coarse(photo), coarse(page)) > 60
-
-
-LARGER = SHEET + [[-140, -30], [120, -30], [40, 30], [-60, 30]]
-
-
-@pytest.mark.parametrize(
-    ("table", "corners"),
-    [
-        (220, SHEET),  # a light table, or a panel of a page: too little between the two
-        (40, SHEET * 0.5 + [150, 80]),  # too small a share of the picture: a label, a panel
-        (40, LARGER),  # reaches beyond the picture on all sides
-        (40, SHEET[[0, 0, 2, 3]] - [0, 9]),  # a triangle
-    ],
-)
-def test_what_is_no_sheet_is_not_cut_out(table, corners, page):
-    picture = photographed(page, table, np.asarray(corners, np.float32))
-    assert find_sheet(picture) is None
-    np.testing.assert_array_equal(flatten_sheet(picture), picture)
 
 
 # ---------------------------------------------------------------- what a picture needs

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crnnkit.preprocessing.quads import char_edges, char_quads, coverage, iou
+from crnnkit.preprocessing.quads import char_edges, char_quads, coverage, crop_line, iou, on_page
 
 SQUARE = np.array([[0, 0], [4, 0], [4, 4], [0, 4]], np.float32)
 
@@ -57,3 +57,22 @@ def test_characters_of_a_column_follow_each_other_downwards():
 def test_characters_of_a_line_seen_at_an_angle_follow_its_sides():
     (quad,) = char_quads([[0, 0], [100, 10], [100, 30], [0, 40]], [(0.5, 1)])
     assert quad.tolist() == [[50, 5], [100, 10], [100, 30], [50, 35]]
+
+
+SHEET = np.array([[20, 10], [180, 30], [190, 140], [5, 120]], np.float32)
+
+
+def test_the_corners_of_what_was_cut_out_lie_where_it_was():
+    page = np.zeros((150, 200), np.uint8)
+    height, width = crop_line(page, SHEET).shape
+    whole = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    np.testing.assert_allclose(on_page([whole], SHEET), [SHEET], atol=1e-3)
+    assert on_page([], SHEET) == []
+
+
+def test_a_mark_lies_on_the_page_where_it_was_printed():
+    page = np.zeros((150, 200), np.uint8)
+    page[70:74, 120:124] = 255
+    y, x = np.nonzero(crop_line(page, SHEET) > 128)
+    (quad,) = on_page([np.array([[x.mean(), y.mean()]] * 4) + 0.5], SHEET)
+    np.testing.assert_allclose(quad[0], (122, 72), atol=0.5)
