@@ -30,6 +30,7 @@ for command in (
     serving.promote,
     workbook.pipeline,
     workbook.notebooks,
+    workbook.label,
     data.doctor,
     data.split,
     data.convert,

@@ -1,11 +1,11 @@
-"""The command that runs the notebooks."""
+"""The commands that run the notebooks, and do what they do without a browser."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from crnnkit.errors import PipelineError
+from crnnkit.errors import ConfigError, PipelineError
 
 
 def pipeline(
@@ -46,3 +46,43 @@ def notebooks(
 
     for path in write_translations(project_root() / "notebooks", language):
         print(display_path(path))
+
+
+def label(
+    folder: Annotated[Path, typer.Argument(help="Pictures of single lines, labelled or not.")],
+    train_data: Annotated[Path, typer.Option(help="Index of those that people labelled.")],
+    model_path: Annotated[Path, typer.Option(help="A model trained on these labels.")],
+    output: Annotated[Path, typer.Option(help="Index to write: labels, then readings.")],
+    without: Annotated[
+        list[Path] | None,
+        typer.Option(help="Index whose pictures stay out, such as test.txt; repeatable."),
+    ] = None,
+    min_confidence: Annotated[
+        float, typer.Option(help="Surer readings become labels; 0 to 1.")
+    ] = 0.95,
+    num_threads: Annotated[int, typer.Option(help="Threads; 0 = every core.", min=0)] = 0,
+) -> None:
+    """Add a model's confident readings of unlabelled pictures to an index, to train on again.
+
+    Nobody checks these labels: compare both models on test lines.
+    """
+    from crnnkit.dataset.faults import count_of
+    from crnnkit.dataset.index import read_index, write_index
+    from crnnkit.serving.recognizer import Recognizer
+    from crnnkit.workbook.labelling import confident_readings, unlabelled
+
+    if output.exists():
+        raise ConfigError(f"{output}: exists already. Name a new file, or remove it first.")
+    labelled, held_out = read_index(train_data), without or []
+    for index in held_out:
+        read_index(index)  # a wrong name must not let test lines into training
+    recognizer = Recognizer.load(model_path, num_threads or None)
+    tasks = unlabelled(folder, train_data, recognizer, held_out)
+    found = confident_readings(tasks, min_confidence)
+    write_index(output, [*labelled, *found.lines])
+    print(
+        f"{count_of(len(found.lines), 'picture')} read with confidence ≥ {min_confidence:g}, "
+        f"{found.num_unsure} less surely, {found.num_empty} as nothing\n"
+        f"Wrote {output}: {count_of(len(labelled), 'label')} and "
+        f"{count_of(len(found.lines), 'reading')} that nobody checked"
+    )

@@ -1,6 +1,7 @@
 """Labels given line by line: unlabelled pictures first, or labels that are in doubt.
 
-The state of it, without a browser; `widgets.LabellingAid` shows it.
+The state of it, without a browser; `widgets.LabellingAid` shows it. And labels that nobody gives:
+confident readings of pictures that are not labelled.
 """
 
 import time
@@ -13,7 +14,7 @@ from rapidfuzz.distance import Levenshtein
 
 from crnnkit.dataset.faults import count_of
 from crnnkit.dataset.index import Line, read_index, write_index
-from crnnkit.errors import DatasetError, ImageError
+from crnnkit.errors import ConfigError, DatasetError, ImageError
 from crnnkit.evaluation.suspects import Suspect
 from crnnkit.preprocessing.images import WRITE_FORMATS, ImageSource, read_image
 from crnnkit.serving.readings import LineReading
@@ -41,10 +42,15 @@ class Task:
     """What the model reads, where the suggestion is a present label in doubt."""
 
 
-def unlabelled(folder: Path, index: Path, reader: LineReader | None) -> list[Task]:
+def unlabelled(
+    folder: Path, index: Path, reader: LineReader | None, others: Sequence[Path] = ()
+) -> list[Task]:
     """Pictures below `folder` that the index does not list yet, least sure reading first.
 
     A reading that the model is unsure of teaches it most. Without a model, by name.
+
+    Args:
+        others: indexes whose pictures are no tasks either, such as those of the test lines.
 
     Raises:
         DatasetError: if the folder holds no pictures, naming all that cannot be read, or if the
@@ -53,7 +59,7 @@ def unlabelled(folder: Path, index: Path, reader: LineReader | None) -> list[Tas
     pictures = sorted(p.resolve() for p in folder.rglob("*") if p.suffix.lower() in WRITE_FORMATS)
     if not pictures:
         raise DatasetError(f"{folder}: no picture in it. Give the folder of your line pictures.")
-    labelled = {line.image for line in _lines(index)}
+    labelled = {line.image for known in (index, *others) for line in _lines(known)}
     tasks, faults = [], []
     for picture in pictures:
         try:
@@ -64,6 +70,34 @@ def unlabelled(folder: Path, index: Path, reader: LineReader | None) -> list[Tas
     if faults:
         raise DatasetError("\n".join(faults) + f"\n{count_of(len(faults), 'picture')} to remove.")
     return sorted(tasks, key=lambda task: task.confidence)
+
+
+@dataclass(frozen=True)
+class ConfidentReadings:
+    """Which unlabelled pictures a model is sure of."""
+
+    lines: tuple[Line, ...]
+    """Readings at least as sure as asked for, the surest first, as labels nobody checked."""
+    num_unsure: int
+    """Pictures read less surely."""
+    num_empty: int
+    """Pictures in which nothing was read, however surely."""
+
+
+def confident_readings(tasks: Sequence[Task], min_confidence: float) -> ConfidentReadings:
+    """The suggestions of tasks that may stand as labels (Lee, "Pseudo-Label", 2013).
+
+    Raises:
+        ConfigError: if `min_confidence` is not above 0 and at most 1.
+    """
+    if not 0 < min_confidence <= 1:
+        raise ConfigError(f"min_confidence is {min_confidence}, must be > 0, ≤ 1.")
+    read = [(task, normalize_text(task.suggestion)) for task in tasks]
+    sure = [(task, text) for task, text in read if text and task.confidence >= min_confidence]
+    sure.sort(key=lambda pair: -pair[0].confidence)
+    num_empty = sum(not text for _, text in read)
+    lines = tuple(Line(task.image, text, n) for n, (task, text) in enumerate(sure, start=1))
+    return ConfidentReadings(lines, len(read) - len(sure) - num_empty, num_empty)
 
 
 def doubtful(suspects: Iterable[Suspect]) -> list[Task]:

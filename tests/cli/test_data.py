@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ from typer.testing import CliRunner
 
 from crnnkit.cli import app as cli
 from crnnkit.dataset.index import Line, read_index, write_index
+from crnnkit.errors import ConfigError, DatasetError
 from crnnkit.preprocessing.images import write_image
+from crnnkit.serving.readings import LineReading
+from crnnkit.serving.recognizer import Recognizer
 from crnnkit.vocab import Vocab
 
 
@@ -180,3 +184,28 @@ def test_vocab_merges_and_compares(data):
     Vocab("京B").save("turned.txt")
     _, printed = run("vocab", "--vocab-path", "base.txt", "--diff", "turned.txt")
     assert "Shared: 2, in another order" in printed
+
+
+def test_confident_readings_join_the_labels_but_not_those_of_test_lines(data, monkeypatch):
+    def read_line(source):
+        return LineReading("01" if source.shape[1] % 2 else "北京", 0.9, (), ())
+
+    reader = SimpleNamespace(read_line=read_line)
+    monkeypatch.setattr(Recognizer, "load", lambda path, num_threads=None: reader)
+    lines = read_index(data)
+    write_index("train.txt", lines[:1])
+    write_index("test.txt", lines[1:2])
+    command = ("label", ".", "--train_data", "train.txt", "--model_path", "best.onnx")
+    command += ("--without", "test.txt", "--output", "more.txt")
+    code, printed = run(*command, "--min-confidence", 0.9)
+    assert code == 0
+    assert "2 pictures read with confidence ≥ 0.9, 0 less surely, 0 as nothing" in printed
+    assert "Wrote more.txt: 1 label and 2 readings that nobody checked" in printed
+    written = read_index("more.txt")
+    assert {line.image for line in written} == {lines[n].image for n in (0, 2, 3)}
+    assert written[0].text == lines[0].text
+    with pytest.raises(ConfigError, match="more.txt: exists already"):
+        run(*command)
+    with pytest.raises(DatasetError, match="tset.txt"):
+        run(*command[:-1], "new.txt", "--without", "tset.txt")
+    assert not Path("new.txt").exists()

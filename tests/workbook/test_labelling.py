@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from crnnkit.dataset.index import Line, read_index, write_index
-from crnnkit.errors import DatasetError
+from crnnkit.errors import ConfigError, DatasetError
 from crnnkit.evaluation.suspects import Suspect
 from crnnkit.preprocessing.images import write_image
 from crnnkit.serving.readings import LineReading
-from crnnkit.workbook.labelling import Labelling, Task, doubtful, unlabelled
+from crnnkit.workbook.labelling import Labelling, Task, confident_readings, doubtful, unlabelled
 
 READINGS = {10: ("GL-1", 0.9), 20: ("6L-2", 0.3), 30: ("GL-3", 0.6)}
 """Width of a picture → what is read on it."""
@@ -51,6 +51,26 @@ def test_the_line_that_is_read_least_surely_comes_first(folder, index):
     assert [(t.image.name, t.suggestion, t.confidence) for t in tasks] == [
         ("20.png", "6L-2", 0.3), ("30.png", "GL-3", 0.6), ("10.png", "GL-1", 0.9),
     ]  # fmt: skip
+
+
+def test_pictures_of_other_indexes_are_no_tasks(folder, index, tmp_path):
+    write_index(tmp_path / "test.txt", [Line((folder / "deep" / "20.png").resolve(), "x", 1)])
+    tasks = unlabelled(folder, index, FakeReader(), [tmp_path / "test.txt"])
+    assert [t.image.name for t in tasks] == ["30.png", "10.png"]
+
+
+def test_only_sure_readings_of_something_become_labels(tmp_path):
+    readings = [("A", 0.94), ("B\u00a0", 0.95), ("", 0.99), ("C", 1.0), (" ", 0.1)]
+    tasks = [Task(tmp_path / f"{n}.png", text, sure) for n, (text, sure) in enumerate(readings)]
+    found = confident_readings(tasks, 0.95)
+    assert [(line.image.name, line.text) for line in found.lines] == [
+        ("3.png", "C"),
+        ("1.png", "B"),
+    ]
+    assert (found.num_unsure, found.num_empty) == (1, 2)
+    assert confident_readings([], 1.0).lines == ()
+    with pytest.raises(ConfigError, match="min_confidence is 95, must be > 0, ≤ 1"):
+        confident_readings(tasks, 95)
 
 
 def test_without_a_model_lines_come_by_name_and_without_suggestion(folder, index):
