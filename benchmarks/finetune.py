@@ -69,6 +69,8 @@ class Task:
     title: str
     lines: list[Line]
     test: list[Line]
+    unchecked: tuple[Line, ...] = ()
+    """More lines to train on, with labels that nobody checked; none of them chooses the epoch."""
 
 
 def tasks(data: Path, name: str, num_folds: int = 1) -> list[Task]:
@@ -84,10 +86,11 @@ def tasks(data: Path, name: str, num_folds: int = 1) -> list[Task]:
     ]
 
 
-def prepare(name: str, lines: Sequence[Line], folder: Path) -> list[Line]:
+def prepare(task: Task, folder: Path) -> list[Line]:
     """Write folder/train.txt and val.txt, nine tenths and a tenth; returns those of train.txt."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = split_lines(lines, {"train": 0.9, "val": 0.1}, 0, DOMAINS[name].group_of)
+    parts = split_lines(task.lines, {"train": 0.9, "val": 0.1}, 0, DOMAINS[task.name].group_of)
+    parts["train"] += task.unchecked
     for split, members in parts.items():
         write_index(folder / f"{split}.txt", members)
     return parts["train"]
@@ -122,6 +125,11 @@ def unseen(name: str, train_lines: Sequence[Line], test: Sequence[Line], read: l
     return f"{100 * right / len(new):.1f} of {len(new)}"
 
 
+def run_folder(arguments: argparse.Namespace, task: Task, origin: str) -> Path:
+    """Where a run leaves its checkpoint."""
+    return arguments.out / f"{task.title.replace('/', '_')}_{len(task.lines)}_{origin}"
+
+
 def run(
     arguments: argparse.Namespace,
     task: Task,
@@ -132,8 +140,8 @@ def run(
     """Train once, read the test once; gives the row, whose start is called `origin`, and what was
     read."""
     name, test = task.name, task.test
-    folder = arguments.out / f"{task.title.replace('/', '_')}_{len(task.lines)}_{origin}"
-    train_lines = prepare(name, task.lines, folder)
+    folder = run_folder(arguments, task, origin)
+    train_lines = prepare(task, folder)
     config = TrainConfig(
         folder / "train.txt",
         folder / "val.txt",
