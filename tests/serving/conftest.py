@@ -1,7 +1,8 @@
 """A tiny model, as checkpoint and as ONNX file, and a reader whose answer is known."""
 
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,31 @@ def fake_model(fake_reader: FakeReader, tmp_path: Path) -> ServedModel:
     path = tmp_path / "fake.onnx"
     path.write_bytes(b"a model, to those who do not look")
     return ServedModel(path, load=lambda path: fake_reader)
+
+
+class HeldReader:
+    """Answers once it may."""
+
+    name = "held.onnx"
+    vocab = Vocab("0123456789")
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+
+    def read_pages(
+        self, sources: Iterable[ImageSource], constraint: Constraint | None = None
+    ) -> list[list[PageLine]]:
+        """Nothing, for each picture."""
+        assert self.may_end.wait(WAIT_SECONDS)
+        return [[] for _ in sources]
+
+
+@pytest.fixture
+def held_reader() -> Iterator[HeldReader]:
+    """For tests of what happens meanwhile; it is let go at the end at the latest."""
+    reader = HeldReader()
+    yield reader
+    reader.may_end.set()
 
 
 @pytest.fixture

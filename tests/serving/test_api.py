@@ -3,8 +3,6 @@
 import io
 import json
 import re
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -103,31 +101,15 @@ def test_a_check_tells_of_every_line_whether_it_obeys(onnx_path, make_line):
 # ---------- many at once ----------
 
 
-class HeldReader:
-    """Answers once it may."""
-
-    name, vocab = "held.onnx", None
-
-    def __init__(self) -> None:
-        self.may_end = threading.Event()
-
-    def read_pages(self, sources, constraint):
-        """Nothing, for each picture."""
-        assert self.may_end.wait(20)
-        return [[] for _ in sources]
-
-
 @pytest.fixture
-def held(fake_model, tmp_path) -> Iterator[tuple[HeldReader, Flask]]:
-    """A reader that is let go at the end at the latest, and a service of one thread around it."""
-    reader = HeldReader()
-    model = ServedModel(fake_model.path, load=lambda path: reader)
-    yield reader, app_for(model, ServerConfig(threads=1, queue=1, feedback_dir=tmp_path / "kept"))
-    reader.may_end.set()
+def held_app(fake_model, held_reader, tmp_path) -> Flask:
+    """A service of one thread around the reader that waits."""
+    model = ServedModel(fake_model.path, load=lambda path: held_reader)
+    return app_for(model, ServerConfig(threads=1, queue=1, feedback_dir=tmp_path / "kept"))
 
 
-def test_a_full_queue_answers_at_once_when_to_come_back(held, wait_until):
-    reader, app = held
+def test_a_full_queue_answers_at_once_when_to_come_back(held_app, held_reader, wait_until):
+    app = held_app
     gate = app.extensions["crnnkit"].gate
     with ThreadPoolExecutor(4) as pool:
         let_in = [pool.submit(post, app.test_client()) for _ in range(2)]
@@ -137,7 +119,7 @@ def test_a_full_queue_answers_at_once_when_to_come_back(held, wait_until):
             corrected = pool.submit(post, app.test_client(), "/api/feedback", box=BOX, text="A")
             wait_until(lambda: refused.done() and corrected.done())  # while the others wait
         finally:
-            reader.may_end.set()
+            held_reader.may_end.set()
         assert [done.result(20).status_code for done in let_in] == [200, 200]
     assert refusal(refused.result()) == refusal(corrected.result()) == (503, "busy")
     assert refused.result().headers["Retry-After"] == "1"
