@@ -13,8 +13,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,17 +50,19 @@ class Load:
         return 1e3 * float(np.percentile(self.latencies, 95))
 
 
-def body_of(pictures: Sequence[bytes]) -> bytes:
-    """A multipart form with one field `image` per picture."""
-    head = 'Content-Disposition: form-data; name="image"; filename="a.png"'
-    parts = [f"--{BOUNDARY}\r\n{head}\r\n\r\n".encode() + p + b"\r\n" for p in pictures]
+def body_of(pictures: Sequence[bytes], fields: Mapping[str, str] | None = None) -> bytes:
+    """A multipart form with one field `image` per picture, and other fields."""
+    heads = [(f'name="{name}"', value.encode()) for name, value in (fields or {}).items()]
+    heads += [('name="image"; filename="a.png"', picture) for picture in pictures]
+    disposition = f"--{BOUNDARY}\r\nContent-Disposition: form-data; "
+    parts = [f"{disposition}{head}\r\n\r\n".encode() + value + b"\r\n" for head, value in heads]
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
-def ask(connection: http.client.HTTPConnection, body: bytes) -> int:
+def ask(connection: http.client.HTTPConnection, body: bytes, route: str = "/api/ocr") -> int:
     """Post a form; return the status once the answer is read."""
     headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-    connection.request("POST", "/api/ocr", body, headers)
+    connection.request("POST", route, body, headers)
     response = connection.getresponse()
     response.read()
     return response.status
@@ -109,10 +113,11 @@ def alone(recognizer: Recognizer, pictures: list[bytes], seconds: float) -> tupl
     return lines / (time.perf_counter() - began), lines / (time.process_time() - cpu)
 
 
-def start(model: Path, cores: Sequence[int]) -> tuple[subprocess.Popen[str], int]:
+def start(model: Path, cores: Sequence[int], *options: str) -> tuple[subprocess.Popen[str], int]:
     """A service on cores of its own, and its port."""
     code = "from crnnkit.cli.app import main; main()"
     command = [sys.executable, "-u", "-c", code, "serve", "--model", str(model), "--port", "0"]
+    command += options
     process = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
@@ -122,6 +127,8 @@ def start(model: Path, cores: Sequence[int]) -> tuple[subprocess.Popen[str], int
     )
     for line in process.stderr or ():
         if found := re.search(r"serves on http://[\d.]+:(\d+)", line):
+            # Nobody reads on: a full pipe would hold the service up.
+            threading.Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
             return process, int(found[1])
     raise SystemExit("the service did not start")
 

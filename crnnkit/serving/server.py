@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from crnnkit.errors import ConfigError
-from crnnkit.serving import monitoring
+from crnnkit.serving import memory, monitoring
 from crnnkit.serving.api import EXTENSION, RefusedError, Service, api, service
 from crnnkit.serving.batching import BusyError, Gate
 from crnnkit.serving.config import ServerConfig
@@ -96,6 +96,7 @@ def serve(
         DatasetError: if corrections are to be kept where they cannot be.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    memory.keep_small()
     server, running, _ = _listening(model_path, host, port, config or ServerConfig())
     running.model.watch()
     _drain_on_sigterm(running.gate)

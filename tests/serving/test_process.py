@@ -40,11 +40,14 @@ def asked(address: str) -> dict:
         return json.load(response)
 
 
-def test_a_taken_port_is_told_with_a_remedy(onnx_path):
+def test_a_taken_port_is_told_with_a_remedy(onnx_path, monkeypatch):
+    kept_small: list[bool] = []
+    monkeypatch.setattr(server.memory, "keep_small", lambda: kept_small.append(True))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{port}.*Choose another --port"):
             server.serve(onnx_path, port=port)
+    assert kept_small == [True]  # before any thread was started
 
 
 def test_a_body_far_over_the_limit_is_refused_before_it_is_taken(onnx_path):
