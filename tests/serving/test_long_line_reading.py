@@ -9,8 +9,8 @@ from crnnkit.serving.recognizer import OVERLAP, Recognizer
 
 BASE = Path(__file__).parents[2] / "checkpoints" / "base.onnx"
 WORD, TIMES = "北京市设备维护记录", 14
-SHIFT_PX = 6
-"""A character is some 24 px wide: in four shifts a seam meets it in four places."""
+SHIFT_PX = 4
+"""One time step. A character is some 24 px wide: six shifts are all places of a seam in it."""
 
 
 @pytest.fixture(scope="module")
