@@ -77,6 +77,9 @@ def evaluate(
     check: CheckName = None,
     train_data: TrainData = None,
     fold: Folds = None,
+    no_language: Annotated[
+        bool, typer.Option("--no-language", help="Let the network alone read.")
+    ] = False,
     suspects: Annotated[
         bool, typer.Option(help="List labels to check, of --train-data, too: suspects.tsv.")
     ] = False,
@@ -92,6 +95,8 @@ def evaluate(
     if suspects and output_dir is None:
         raise ConfigError("evaluate: --suspects are written to --output-dir: give that, too.")
     recognizer = _load(model_path, num_threads)
+    if no_language:
+        recognizer.language = None
     if vocab_path is not None:
         _check_vocab(model_path, recognizer.vocab.charset, vocab_path)
     if pages is not None:

@@ -9,7 +9,8 @@ from typing import Any
 from crnnkit.errors import ConfigError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-TURNS = ("auto", "never")
+CHOICES = ("auto", "never")
+"""Of what a run may decide for itself."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ class TrainConfig:
     turn: str = "auto"
     """auto: training lines that read better upside down are turned, and where there are such
     lines, the checkpoint reads unsure lines both ways. never: all lines are upright."""
+    language: str = "auto"
+    """auto: the checkpoint keeps which characters follow which in the training labels, if that
+    helps to read the validation lines where the network is unsure. never: it does not."""
     seed: int = 1
     """Of weights, order and augmentation."""
     num_threads: int = 0
@@ -121,7 +125,8 @@ class TrainConfig:
         if not 0 <= self.varied_share <= 1:
             faults.append(f"varied_share is {self.varied_share}, must be ≥ 0, ≤ 1")
         faults += _choice_faults("precision", self.precision, PRECISIONS)
-        faults += _choice_faults("turn", self.turn, TURNS)
+        faults += _choice_faults("turn", self.turn, CHOICES)
+        faults += _choice_faults("language", self.language, CHOICES)
         faults += self._faults_of_what_is_missing()
         if faults:
             raise ConfigError("training settings: " + "; ".join(faults))

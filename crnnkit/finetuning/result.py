@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from crnnkit.finetuning.calibrate import Calibration
 from crnnkit.finetuning.history import EpochResult
 from crnnkit.model.checkpoint import VocabChange
 
@@ -27,6 +28,8 @@ class TrainResult:
     """Training lines that were found upside down."""
     written_as: dict[str, str]
     """Characters that the labels write otherwise than the start reads them: `model.spelling`."""
+    calibration: Calibration
+    """What the best checkpoint was given at the end."""
     max_forgetting: float | None
     """What was asked for."""
 
@@ -38,6 +41,14 @@ class TrainResult:
         if self.written_as:
             pairs = ", ".join(f"{w or 'nothing'} for {c}" for c, w in self.written_as.items())
             lines.append(f"the labels write {pairs}: so will the model, whatever is printed")
+        if self.calibration.language is not None:
+            lines.append(
+                "where the network is unsure, which characters follow which in the labels decides: "
+                f"validation CER {self.calibration.cer_alone:.2%} without that, "
+                f"{self.calibration.cer:.2%} with it. The checkpoint holds "
+                f"{len(self.calibration.language.counts):,} n-grams of several labels each; "
+                "language = never leaves them out"
+            )
         if self.general_cer_before is not None and self.best.general_cer is not None:
             lines.append(
                 f"general reading: CER {self.general_cer_before:.2%} before, "

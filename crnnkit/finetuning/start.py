@@ -49,7 +49,9 @@ def starting_point(
         vocab = Vocab(known.charset + "".join(c for c in own.charset if c not in known))
     checkpoint, change = change_vocab(base, vocab)
     line_config = replace(base.info.line, enhance=config.enhance, turn_below=0.0)
-    info = replace(checkpoint.info, line=line_config, training=training, written_as={})
+    info = replace(
+        checkpoint.info, line=line_config, training=training, written_as={}, language=None
+    )
     return Checkpoint(checkpoint.model, info), change
 
 

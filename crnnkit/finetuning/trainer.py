@@ -48,6 +48,7 @@ from crnnkit.model.checkpoint import Checkpoint, save_checkpoint
 from crnnkit.model.config import CheckpointInfo
 from crnnkit.model.crnn import CRNN, ClassicCRNN
 from crnnkit.model.decode import collapse
+from crnnkit.model.language import learn_language
 from crnnkit.model.spelling import learn_spelling
 
 TURN_EPOCHS = (3, 8)
@@ -98,9 +99,13 @@ def train(
             if on_epoch is not None:
                 on_epoch(result)
     val, val_turned = run.material.val, run.material.val_turned
+    calibration = None
     if processes.is_first():
-        calibrate(run.best_path, val, val_turned, config.batch_size)
-    processes.wait()
+        texts = [line.text for line in train_index]
+        language = learn_language(texts) if config.language == "auto" else None
+        calibration = calibrate(run.best_path, val, val_turned, config.batch_size, language)
+    calibration = processes.agreed(calibration)
+    assert calibration is not None, "the first process made it"
     return TrainResult(
         best_path=run.best_path,
         last_path=run.last_path,
@@ -110,6 +115,7 @@ def train(
         general_cer_before=run.general_cer_before,
         num_turned=run.material.num_turned,
         written_as=run.info.written_as,
+        calibration=calibration,
         max_forgetting=config.max_forgetting,
     )
 

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from crnnkit.model.decode import Decoded, at_temperature, greedy_decode
 from crnnkit.vocab import BLANK_ID
 
 TEMPERATURES = np.geomspace(0.5, 8, 17)
 """Candidates, four to an octave; 1 is among them."""
 
 
-def fit_temperature(lines: Iterable[tuple[NDArray[np.floating], bool]]) -> float:
+def fit_temperature(lines: Iterable[tuple[NDArray[np.float64], bool]]) -> float:
     """The temperature at which a line's confidence best forecasts that the line is right.
 
     Temperature scaling (Guo et al. 2017, "On calibration of modern neural networks"), here with
@@ -20,13 +21,13 @@ def fit_temperature(lines: Iterable[tuple[NDArray[np.floating], bool]]) -> float
     (R + 1) ÷ (R + 2) and 1 ÷ (W + 2) for R right and W wrong lines, instead of at 1 and 0.
 
     Args:
-        lines: logits (T, V) and whether they were read without error, of lines that the network
-            was not trained on.
+        lines: `confidences_by_temperature` and whether the reading was without error, of lines
+            that the network was not trained on.
 
     Returns:
         one of `TEMPERATURES`; 1 without lines.
     """
-    pairs = [(confidences_by_temperature(logits), is_right) for logits, is_right in lines]
+    pairs = list(lines)
     if not pairs:
         return 1.0
     is_right = np.array([right for _, right in pairs])
@@ -38,12 +39,17 @@ def fit_temperature(lines: Iterable[tuple[NDArray[np.floating], bool]]) -> float
     return float(TEMPERATURES[losses.argmin()])
 
 
-def confidences_by_temperature(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """`greedy_decode(logits / t).confidence` for every t of `TEMPERATURES`, at once.
+def confidences_by_temperature(
+    logits: NDArray[np.floating], decoded: Decoded | None = None
+) -> NDArray[np.float64]:
+    """A reading's confidence at every one of `TEMPERATURES`.
 
     Args:
         logits: (T, V).
+        decoded: the reading; None = the greedy one, whose confidences are computed at once.
     """
+    if decoded is not None and decoded != greedy_decode(logits):
+        return np.array([at_temperature(decoded, logits, t).confidence for t in TEMPERATURES])
     kept = logits[logits.argmax(1) != BLANK_ID]
     steps = kept if len(kept) else logits
     deviations = steps - steps.max(1, keepdims=True)

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Discriminator, PositiveFloat, Tag, TypeAdapter,
 from pydantic.dataclasses import dataclass as validated_dataclass
 
 from crnnkit.errors import CheckpointError, ConfigError
+from crnnkit.model.language import Language
 from crnnkit.model.spelling import Spelling
 from crnnkit.preprocessing.tensors import LineConfig
 from crnnkit.vocab import NORMALIZATION, Vocab
@@ -174,6 +175,8 @@ class CheckpointInfo:
     """Logits are divided by it before confidences are computed (`model.calibration`)."""
     written_as: dict[str, str] = field(default_factory=dict)
     """Characters that labels write otherwise than printed: as which, or '' (`model.spelling`)."""
+    language: Language | None = None
+    """Which characters follow which in the training labels; None: it has no say."""
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from crnnkit.errors import ConfigError, VocabError
 from crnnkit.model.automaton import START, Automaton, trie
 from crnnkit.model.checks import Check, check_named
-from crnnkit.model.decode import Decoded, aligned, beam_decode, greedy_decode, likely_texts
+from crnnkit.model.decode import (
+    Decoded,
+    aligned,
+    beam_decode,
+    decode_line,
+    greedy_decode,
+    is_sure,
+    likely_texts,
+)
+from crnnkit.model.language import CharModel
 from crnnkit.model.patterns import MAX_SHOWN, compile_pattern, listed, shortened
 from crnnkit.vocab import Vocab, normalize_text
 
@@ -94,15 +103,19 @@ class Constraint:
             return False
         return self.automaton is None or self.automaton.accepts(self.vocab.encode(text))
 
-    def decode(self, logits: NDArray[np.floating]) -> Decoded:
+    def decode(self, logits: NDArray[np.floating], language: CharModel | None = None) -> Decoded:
         """The most probable text, (T, V) → what may come out and, if some likely text does, obeys.
 
         Where the most probable text breaks the check, a wider beam is asked for others.
         """
-        found = beam_decode(logits, self.automaton) if self.automaton else greedy_decode(logits)
+        if self.automaton is None:
+            found = decode_line(logits, language)
+        else:
+            opinion = None if is_sure(greedy_decode(logits)) else language
+            found = beam_decode(logits, self.automaton, language=opinion)
         if self.check is None or self.check(self.vocab.decode(found.ids)):
             return found
-        for ids in likely_texts(logits, self.automaton):
+        for ids in likely_texts(logits, self.automaton, language=language):
             if self.check(self.vocab.decode(ids)):
                 return aligned(logits, ids)
         return found

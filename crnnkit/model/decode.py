@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crnnkit.model.automaton import START, Automaton, Trellis, trie
+from crnnkit.model.language import CharModel
 from crnnkit.vocab import BLANK_ID
 
 SMALL = 500
 """Cells up to which a trellis is searched as a whole."""
 LIMITS = (8.0, 24.0)
 """What a path may cost against the best path without constraint, nats: tried in this order."""
+
+SURE = 0.95
+"""Confidence of a character from which on it is not in doubt."""
 
 Prefix = tuple[int, ...]
 Ending = tuple[float, float]
@@ -66,12 +70,30 @@ def greedy_decode(logits: NDArray[np.floating]) -> Decoded:
     return _reading(logits, logits.argmax(1))
 
 
+def is_sure(decoded: Decoded) -> bool:
+    """Whether no character of a reading is in doubt: what language says need not be asked."""
+    return min(decoded.char_confidences, default=1.0) >= SURE
+
+
+def decode_line(logits: NDArray[np.floating], language: CharModel | None = None) -> Decoded:
+    """`greedy_decode`; where that is unsure and there is a language model, `beam_decode` with it.
+
+    Args:
+        logits: (T, V).
+    """
+    found = greedy_decode(logits)
+    if language is None or is_sure(found):
+        return found
+    return beam_decode(logits, language=language)
+
+
 def beam_decode(
     logits: NDArray[np.floating],
     automaton: Automaton | None = None,
     beam_size: int = 8,
     max_candidates: int = 8,
     min_ratio: float = 1e-3,
+    language: CharModel | None = None,
 ) -> Decoded:
     """The text, among those accepted, whose paths together are most probable.
 
@@ -87,6 +109,7 @@ def beam_decode(
         max_candidates: characters tried in each step, the most probable ones.
         min_ratio: a character less probable than this share of the best class of its step counts
             as impossible there.
+        language: what multiplies in how well a character follows those before it.
     """
     path = logits.argmax(1)
     if automaton and not automaton.accepts(collapse(path.tolist())):
@@ -96,9 +119,10 @@ def beam_decode(
         path = accepted
     scores = logits - logits.max(1, keepdims=True)
     path_score = scores[np.arange(len(path)), path].sum()
-    ranked = _ranked(scores, automaton, beam_size, max_candidates, min_ratio)
+    ranked = _ranked(scores, automaton, beam_size, max_candidates, min_ratio, language)
     text, score = next(ranked, ((), -np.inf))
-    if score > path_score and list(text) != collapse(path.tolist()):
+    is_better = score > (path_score if language is None else -np.inf)
+    if is_better and list(text) != collapse(path.tolist()):
         return aligned(logits, text)
     return _reading(logits, path)
 
@@ -109,6 +133,7 @@ def likely_texts(
     beam_size: int = 32,
     max_candidates: int = 8,
     min_ratio: float = 1e-3,
+    language: CharModel | None = None,
 ) -> Iterator[Prefix]:
     """What `beam_decode` holds at its end: accepted texts, the most probable first.
 
@@ -116,7 +141,7 @@ def likely_texts(
         logits: (T, V).
     """
     scores = logits - logits.max(1, keepdims=True)
-    ranked = _ranked(scores, automaton, beam_size, max_candidates, min_ratio)
+    ranked = _ranked(scores, automaton, beam_size, max_candidates, min_ratio, language)
     return (text for text, _ in ranked)
 
 
@@ -230,6 +255,7 @@ def _ranked(
     beam_size: int,
     max_candidates: int,
     min_ratio: float,
+    language: CharModel | None,
 ) -> Iterator[tuple[Prefix, float]]:
     """The accepted texts of the last beam, best first, and their log probabilities, up to that of
     `scores`."""
@@ -245,7 +271,7 @@ def _ranked(
     alphabet = automaton.alphabet if automaton else np.arange(1, scores.shape[1])
     candidates = _candidates(scores, alphabet, max_candidates, min_ratio)
     for blank, tried in zip(np.exp(scores[:, BLANK_ID]).tolist(), candidates, strict=True):
-        beam = _extended(beam, blank, tried)
+        beam = _extended(beam, blank, tried, language)
         ranked = sorted(beam, key=lambda prefix: -sum(beam[prefix]))
         kept = list(islice(filter(begins_a_text, ranked), beam_size))
         scale = sum(beam[kept[0]]) if kept else 0.0
@@ -279,7 +305,10 @@ def _candidates(
 
 
 def _extended(
-    beam: dict[Prefix, Ending], blank: float, candidates: dict[int, float]
+    beam: dict[Prefix, Ending],
+    blank: float,
+    candidates: dict[int, float],
+    language: CharModel | None,
 ) -> dict[Prefix, Ending]:
     """The prefixes after one more step; a prefix stays by a blank or by its last character."""
     in_blank: dict[Prefix, float] = {}
@@ -290,7 +319,9 @@ def _extended(
         in_blank[prefix] = total * blank
         in_character[prefix] += after_character * candidates.get(last, 0.0)
         for i, probability in candidates.items():
-            in_character[*prefix, i] += probability * (after_blank if i == last else total)
+            before = after_blank if i == last else total
+            factor = language.factor(prefix, i) if language else 1.0
+            in_character[*prefix, i] += probability * before * factor
     return {prefix: (in_blank.get(prefix, 0.0), p) for prefix, p in in_character.items()}
 
 

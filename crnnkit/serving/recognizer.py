@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from crnnkit.errors import ConfigError
 from crnnkit.model.config import CheckpointInfo
 from crnnkit.model.constraints import Constraint
-from crnnkit.model.decode import Decoded, at_temperature, greedy_decode
+from crnnkit.model.decode import Decoded, at_temperature, decode_line, greedy_decode
+from crnnkit.model.language import CharModel
 from crnnkit.model.long_lines import chunk_starts, merged, segments
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.preprocessing.quads import char_edges
@@ -65,6 +66,8 @@ class Recognizer:
         self.model_config = info.model
         self.temperature = info.temperature
         self.network, self._spelling = network, info.spelling
+        self.language = CharModel(info.language, info.vocab) if info.language else None
+        """Asked where the network is unsure; None = the network alone reads."""
 
     @classmethod
     def load(
@@ -203,12 +206,17 @@ class Recognizer:
         parts = segments(chunks, [time_steps(x + chunk) - time_steps(chunk) for x in starts])
         if constraint is not None:
             return self._found(np.concatenate(list(parts)), constraint)
-        found = [(self._found(part, None), len(part)) for part in parts]
+        # language knows how lines begin, not how chunks do
+        found = [(self._at_temperature(greedy_decode(part), part), len(part)) for part in parts]
         raw = merged((each.raw, length) for each, length in found)
         return _Found(raw, merged((each.honest, length) for each, length in found))
 
     def _found(self, logits: NDArray[np.float32], constraint: Constraint | None) -> "_Found":
-        raw = constraint.decode(logits) if constraint else greedy_decode(logits)
+        language = self.language
+        raw = constraint.decode(logits, language) if constraint else decode_line(logits, language)
+        return self._at_temperature(raw, logits)
+
+    def _at_temperature(self, raw: Decoded, logits: NDArray[np.float32]) -> "_Found":
         return _Found(raw, at_temperature(raw, logits, self.temperature))
 
     def _reading(

@@ -101,7 +101,7 @@ def _all_paths(logits):
         yield path, math.prod(probs[t, i] for t, i in enumerate(path))
 
 
-def _text_probabilities(logits):
+def text_probabilities(logits):
     totals = defaultdict(float)
     for path, probability in _all_paths(logits):
         totals[tuple(collapse(path))] += probability
@@ -111,7 +111,7 @@ def _text_probabilities(logits):
 @given(logits_and_texts())
 def test_a_full_beam_finds_the_most_probable_text(case):
     logits, texts = case
-    totals = _text_probabilities(logits)
+    totals = text_probabilities(logits)
     decoded = beam_decode(logits, **EVERY)
     assert totals[decoded.ids] == pytest.approx(max(totals.values()))
     fitting = {text: totals[text] for text in texts if text in totals}
@@ -145,7 +145,7 @@ def test_the_best_path_is_the_most_probable_accepted_one(limits, case):
 )
 def test_a_pattern_is_followed_exactly(seed, regex):
     logits = np.random.default_rng(seed).normal(0, 2, (4, 3)).astype(np.float32)
-    totals = _text_probabilities(logits)
+    totals = text_probabilities(logits)
     fitting = {
         ids: p for ids, p in totals.items() if re.fullmatch(regex, "".join("-ab"[i] for i in ids))
     }
