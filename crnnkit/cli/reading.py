@@ -29,6 +29,7 @@ OnlyLexicon = Annotated[
     Path | None, typer.Option("--lexicon", help="File of the texts that may occur, one a line.")
 ]
 OnlyChars = Annotated[str | None, typer.Option("--chars", help="The characters that may occur.")]
+NoLanguage = Annotated[bool, typer.Option("--no-language", help="The network alone reads.")]
 CheckName = Annotated[
     str | None,
     typer.Option(
@@ -77,9 +78,7 @@ def evaluate(
     check: CheckName = None,
     train_data: TrainData = None,
     fold: Folds = None,
-    no_language: Annotated[
-        bool, typer.Option("--no-language", help="Let the network alone read.")
-    ] = False,
+    no_language: NoLanguage = False,
     suspects: Annotated[
         bool, typer.Option(help="List labels to check, of --train-data, too: suspects.tsv.")
     ] = False,

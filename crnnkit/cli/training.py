@@ -61,9 +61,7 @@ def train(
     conv_lr_share: Annotated[float, typer.Option(help="Convolutions' share of lr.")] = 1.0,
     rare_repeat: Annotated[int, typer.Option(help="Show rare lines up to so often.")] = 3,
     turn: Annotated[str, typer.Option(help="auto: find upside-down lines; never.")] = "auto",
-    language: Annotated[
-        str, typer.Option(help="auto: keep which characters follow which, if it helps; never.")
-    ] = "auto",
+    language: Annotated[str, typer.Option(help="auto: learn the labels'; never.")] = "auto",
     tensorboard: Annotated[
         bool, typer.Option(help="Write TensorBoard's curves to output_dir/tensorboard too.")
     ] = False,
