@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -36,6 +38,25 @@ def test_corrections_are_a_data_set_that_is_read_as_any_other(store, page):
     assert [line.text for line in lines] == ["北京 12", "B"]
     assert [line.image.stem for line in lines] == names
     assert np.array_equal(read_image(lines[0].image), page[20:40, 10:60])
+
+
+def test_a_row_is_on_the_disk_before_it_is_told(store, page, monkeypatch):
+    on_disk: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda _: on_disk.append(store.index.read_text("utf-8")))
+    name = store.add(page, BOX, "A")
+    assert on_disk == [f"img/{name}.png\tA\n"]
+
+
+def test_no_row_is_added_while_the_index_is_written_anew(store, page):
+    with store._lock, ThreadPoolExecutor(1) as pool:
+        added = pool.submit(store.add, page, BOX, "A")
+        time.sleep(0.2)
+        row_meanwhile = store.index.read_text("utf-8")
+        store._lock.release()
+        added.result(20)
+        store._lock.acquire()
+    assert row_meanwhile == ""
+    assert len(read_index(store.index)) == 1
 
 
 def test_texts_are_normalised(store, page):

@@ -31,6 +31,13 @@ def png(width: int = 90, height: int = 60, *, blank: bool = False) -> bytes:
     return encoded.getvalue()
 
 
+def icon() -> bytes:
+    """A picture of a kind that is not read."""
+    encoded = io.BytesIO()
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(encoded, "ICO")
+    return encoded.getvalue()
+
+
 def bomb(side: int) -> bytes:
     """A PNG of a few bytes that claims `side` x `side` pixels."""
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
@@ -173,10 +180,11 @@ def test_a_request_without_picture_says_how_to_send_one(client, request_argument
         (b"not a picture", "not a picture"),
         (png()[:60], "damaged or cut off"),
         (b"%PDF-1.4 ...", "not a picture"),
+        (icon(), "not a picture"),  # which Pillow would read
         (bomb(60_000), "more than the limit|too large"),
         (bomb(7_100), "7100 x 7100 pixels are more than the limit of 50,000,000"),
     ],
-    ids=["empty", "text", "cut", "pdf", "bomb", "50 megapixels"],
+    ids=["empty", "text", "cut", "pdf", "icon", "bomb", "50 megapixels"],
 )
 def test_what_is_no_picture_is_named(client, content, reason):
     status, code, message = refusal(post(client, png(), content, name="scan.png"))
