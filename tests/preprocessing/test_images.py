@@ -341,7 +341,7 @@ def test_pictures_that_cannot_be_written_leave_nothing_behind(tmp_path, monkeypa
     def full_disk(source: object, target: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(images.os, "replace", full_disk)
+    monkeypatch.setattr("crnnkit.files.os.replace", full_disk)
     with pytest.raises(ImageError, match=r"old\.png: cannot be written: No space left"):
         write_image(old, image + 9)
     assert [file.name for file in tmp_path.iterdir()] == ["old.png"]
