@@ -268,7 +268,7 @@ def _ranked(
         return not automaton or bool(states[prefix])
 
     log_scale = 0.0
-    alphabet = automaton.alphabet if automaton else np.arange(1, scores.shape[1])
+    alphabet = automaton.alphabet if automaton else None
     candidates = _candidates(scores, alphabet, max_candidates, min_ratio)
     for blank, tried in zip(np.exp(scores[:, BLANK_ID]).tolist(), candidates, strict=True):
         beam = _extended(beam, blank, tried, language)
@@ -287,19 +287,20 @@ def _ranked(
 
 def _candidates(
     scores: NDArray[np.floating],
-    alphabet: NDArray[np.integer],
+    alphabet: NDArray[np.integer] | None,
     max_candidates: int,
     min_ratio: float,
 ) -> list[dict[int, float]]:
-    """Per step the characters worth trying and their probabilities, up to that of `scores`."""
-    columns = scores[:, alphabet]
+    """Per step the characters worth trying, all where no alphabet is given, and their
+    probabilities, up to that of `scores`."""
+    # a slice is no copy: vocabularies are large
+    columns = scores[:, 1:] if alphabet is None else scores[:, alphabet]
     best = np.maximum(scores[:, BLANK_ID], columns.max(1, initial=-np.inf))
     steps, places = np.nonzero(columns >= best[:, np.newaxis] + math.log(min_ratio))
     found: list[list[tuple[float, int]]] = [[] for _ in scores]
     probabilities = np.exp(columns[steps, places])
-    for t, p, i in zip(
-        steps.tolist(), probabilities.tolist(), alphabet[places].tolist(), strict=True
-    ):
+    ids = places + 1 if alphabet is None else alphabet[places]
+    for t, p, i in zip(steps.tolist(), probabilities.tolist(), ids.tolist(), strict=True):
         found[t].append((p, i))
     return [{i: p for p, i in sorted(tried, reverse=True)[:max_candidates]} for tried in found]
 
@@ -343,17 +344,20 @@ def at_temperature(decoded: Decoded, logits: NDArray[np.floating], temperature: 
 
 def _reading(logits: NDArray[np.floating], path: NDArray[np.intp]) -> Decoded:
     """What a path (T,) says, and how sure it is."""
-    steps, best_ids = np.arange(len(path)), logits.argmax(1)
-    best = logits[steps, best_ids]
-    log_sums = np.log(np.exp(logits - best[:, np.newaxis]).sum(1, dtype=np.float64))
-    log_probs = logits[steps, path].astype(np.float64) - best - log_sums
+    best_ids = logits.argmax(1)
+    kept = (path != BLANK_ID) | (best_ids != BLANK_ID)
+    # the exponentials of a whole vocabulary are what costs: only of steps that count
+    steps = np.flatnonzero(kept) if kept.any() else np.arange(len(path))
+    best = logits[steps, best_ids[steps]]
+    log_sums = np.log(np.exp(logits[steps] - best[:, np.newaxis]).sum(1, dtype=np.float64))
+    log_probs = np.full(len(path), -np.inf)
+    log_probs[steps] = logits[steps, path[steps]].astype(np.float64) - best - log_sums
     starts = np.flatnonzero(np.diff(path, prepend=-1))
     ends = np.append(starts[1:], len(path))
     runs = [(s, e) for s, e in zip(starts, ends, strict=True) if path[s] != BLANK_ID]
-    kept = (path != BLANK_ID) | (best_ids != BLANK_ID)
     return Decoded(
         ids=tuple(int(path[s]) for s, _ in runs),
         spans=tuple((int(s), int(e)) for s, e in runs),
         char_confidences=tuple(float(np.exp(log_probs[s:e].max())) for s, e in runs),
-        confidence=float(np.exp(log_probs[kept if kept.any() else slice(None)].mean())),
+        confidence=float(np.exp(log_probs[steps].mean())),
     )
