@@ -257,7 +257,10 @@ def estimate_skew(image: np.ndarray) -> float:
     gray = 255 - gray if is_light_on_dark(gray) else gray
     # Strokes only: the edge of a sheet on a dark table has a slope of its own.
     size = min(max(15, min(gray.shape) // 8), 51)
-    contrast = cv2.morphologyEx(gray, cv2.MORPH_BLACKHAT, np.ones((size, size), np.uint8))
+    # Beyond the border, too: the dark corners that turning leaves there are no strokes.
+    wide = cv2.copyMakeBorder(gray, size, size, size, size, cv2.BORDER_REPLICATE)
+    contrast = cv2.morphologyEx(wide, cv2.MORPH_BLACKHAT, np.ones((size, size), np.uint8))
+    contrast = contrast[size:-size, size:-size]
     _, ink = cv2.threshold(contrast, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     y, x = np.nonzero(ink)
     every = len(x) // 10_000 + 1

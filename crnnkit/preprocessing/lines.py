@@ -50,7 +50,7 @@ _MAX_UNSPLIT_HEIGHT = 32
 """Pictures up to this height in px hold no two readable rows: they are one line."""
 _MIN_ROW_SHARE = 0.4
 """Where the only row fills less of the picture's height, the picture is a page with one line."""
-_MAX_SEARCHED_SLOPE = 5
+_MAX_SEARCHED_SLOPE = 2
 """Degrees up to which sloping lines are found as they are."""
 
 

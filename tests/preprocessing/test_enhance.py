@@ -207,6 +207,13 @@ def test_estimate_skew_finds_the_slope(angle, page):
         assert estimate_skew(image) == pytest.approx(angle, abs=0.25)
 
 
+def test_dark_corners_that_turning_left_are_no_text(page):
+    height, width = page.shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), -3, 1)
+    on_grey = cv2.warpAffine(page, turn, (width, height), borderValue=128)
+    assert estimate_skew(on_grey) == pytest.approx(3, abs=0.25)
+
+
 def test_estimate_skew_of_noise_and_of_upright_text_is_zero(line, page):
     for image in (noisy(np.full((100, 200), 128, np.uint8), 30), line, page):
         assert estimate_skew(image) == 0

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crnnkit.preprocessing import lines
+from crnnkit.preprocessing.enhance import turn
 from crnnkit.preprocessing.lines import crop_line, find_lines, is_line
 
 TEXTS = ["设备维护记录 2024", "GL-2024-03-001-A", "北京市朝阳区建国路88号", "9g×6袋", "Total 42.00"]
@@ -227,6 +228,15 @@ def test_sloping_lines_get_sloping_quads(angle, page):
     for quad in found:
         across, down = quad[1] - quad[0]
         assert np.degrees(np.arctan2(down, across)) == pytest.approx(angle, abs=1)
+
+
+@pytest.mark.parametrize(("angle", "is_turned"), [(0.0, False), (1.0, False), (3.0, True)])
+def test_pages_that_slope_are_turned_for_the_search(angle, is_turned, page, monkeypatch):
+    angles = []
+    monkeypatch.setattr(lines, "turn", lambda gray, by: angles.append(by) or turn(gray, by))
+    found = find_lines(sloping(page.image, angle)[0])
+    assert len(found) == len(page.boxes)
+    assert angles == pytest.approx([angle] * is_turned, abs=1)
 
 
 def test_a_large_page_is_measured_in_its_own_pixels(page):
