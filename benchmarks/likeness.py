@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace, arm: str, seed: int) -> str:
         pretrained_ckpt=BASE,
         minutes=arguments.minutes,
         turn="never",  # plates stand upright
+        language="never",  # of the texts, the pictures alone are compared
         num_threads=arguments.threads,
         seed=seed + 1,
     )
