@@ -175,6 +175,7 @@ def test_a_refused_file_is_told_by_reload_and_readyz(onnx_path, tmp_path):
     ready = client.get("/readyz")
     assert (ready.status_code, ready.json["status"]) == (200, "ready")
     assert "serving.onnx: no readable ONNX file" in ready.json["fault"]
+    assert client.get("/api/models").json["fault"] == ready.json["fault"]
     assert sample(client.get("/metrics").text, "crnnkit_model_fault") == 1
     assert post(client).status_code == 200
     path.write_bytes(onnx_path.read_bytes())
@@ -225,6 +226,13 @@ def test_a_correction_is_kept_and_deleted(client, tmp_path):
 )
 def test_a_correction_that_teaches_nothing_is_refused(client, tmp_path, fields, expected):
     assert refusal(post(client, "/api/feedback", **fields)) == expected
+    assert (tmp_path / "feedback/feedback.txt").read_bytes() == b""
+
+
+def test_a_correction_is_of_one_picture(client, tmp_path):
+    pictures = [(io.BytesIO(png()), name) for name in ("a.png", "b.png")]
+    answer = post(client, "/api/feedback", image=pictures, box=BOX, text="A")
+    assert refusal(answer) == (400, "bad_option")
     assert (tmp_path / "feedback/feedback.txt").read_bytes() == b""
 
 

@@ -80,7 +80,8 @@ def test_a_batch_holds_no_more_lines_than_it_may(call_while_held):
     assert [shape[0] for shape in network.shapes] == [1, 3, 3, 3]
 
 
-def test_a_failing_call_fails_alone(wait_until):
+@pytest.mark.parametrize("values", [(13, 1, 2), (1, 2, 13)], ids=["first", "last"])
+def test_a_failing_call_fails_alone(wait_until, values):
     def network(images: np.ndarray) -> np.ndarray:
         begun.set()
         assert may_go_on.wait(20)
@@ -91,16 +92,17 @@ def test_a_failing_call_fails_alone(wait_until):
     begun, may_go_on = threading.Event(), threading.Event()
     batched = BatchedNetwork(network)
     with ThreadPoolExecutor(4) as pool:
-        calls = [pool.submit(batched, lines(0))]
+        calls = {0: pool.submit(batched, lines(0))}
         assert begun.wait(20)
-        calls += [pool.submit(batched, lines(i)) for i in (13, 1, 2)]
         try:
-            wait_until(lambda: len(batched._waiting) == 3)
+            for number, value in enumerate(values, start=1):
+                calls[value] = pool.submit(batched, lines(value))
+                wait_until(lambda number=number: len(batched._waiting) == number)
         finally:
             may_go_on.set()
         with pytest.raises(RuntimeError, match="thirteen"):
-            calls[1].result(20)
-        assert [float(calls[i].result(20)[0, 0, 0]) for i in (0, 2, 3)] == [0, 1, 2]
+            calls[13].result(20)
+        assert [float(calls[i].result(20)[0, 0, 0]) for i in (0, 1, 2)] == [0, 1, 2]
 
 
 def assert_is_refused(gate: Gate) -> None:
