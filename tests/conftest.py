@@ -8,8 +8,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings as hypothesis_settings
 
 from crnnkit.vocab import Vocab
+
+# how long one example takes says nothing on a busy machine
+hypothesis_settings.register_profile("no deadline", deadline=None)
+hypothesis_settings.load_profile("no deadline")
 
 LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1", ""}
 MakeLine = Callable[..., np.ndarray]

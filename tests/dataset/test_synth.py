@@ -192,7 +192,7 @@ def test_single_glyphs_are_distinct_and_seeded(renderer: Renderer) -> None:
     assert (glyphs.reshape(4, -1).std(axis=1) > 10).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), text=st.text("永的一A0- ，.", min_size=1, max_size=12))
 def test_any_text_in_any_style_gives_a_picture_and_as_many_spans(
     renderer: Renderer, seed: int, text: str

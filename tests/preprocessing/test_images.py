@@ -259,7 +259,6 @@ def test_formats_outside_the_list_are_refused(picture_format):
 
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of much that it then reads or refuses
 @given(st.data())
-@settings(deadline=None)
 def test_damaged_files_give_an_image_or_an_image_error(data):
     picture_format = data.draw(st.sampled_from(["PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP"]))
     content = bytearray(encoded(Image.fromarray(gradient()), picture_format))
@@ -306,7 +305,7 @@ def test_other_bad_sources_are_refused(monkeypatch):
 
 
 @given(pictures)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_written_pictures_read_back_equal(tmp_path_factory, image):
     path = tmp_path_factory.mktemp("images") / "新建" / "图.PNG"
     write_image(path, image)

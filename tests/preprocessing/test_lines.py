@@ -297,7 +297,7 @@ def test_pages_are_no_lines(page, make_line):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 120), st.integers(1, 120))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_picture_gives_finite_quads_of_some_area(seed, height, width):
     noise = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
     for quad in find_lines(noise):

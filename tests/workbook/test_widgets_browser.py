@@ -14,7 +14,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from crnnkit.dataset.index import read_index
+from crnnkit.dataset.index import Line, read_index, write_index
 from crnnkit.preprocessing.images import write_image
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -39,6 +39,20 @@ LABELLING = """
 
     tasks = [Task(Path(f"{name}.png").resolve(), name, 0.5) for name in ("GL-1", "6L-2", "GL-3")]
     LabellingAid(Labelling(tasks, [Path("train.txt").resolve()])).view
+"""
+
+SUSPECTS = """
+    from pathlib import Path
+    from crnnkit.evaluation.suspects import Suspect
+    from crnnkit.workbook.labelling import Labelling, doubtful
+    from crnnkit.workbook.widgets import LabellingAid
+
+    rows = [("GL-1", "6L-1", "GL-1"), ("GL-2", "GL-2", "6L-2")]
+    suspects = [
+        Suspect(Path(f"{name}.png").resolve(), label, read, 0.9, 5.0, 0.1)
+        for name, label, read in rows
+    ]
+    LabellingAid(Labelling(doubtful(suspects), [Path("train.txt").resolve()])).view
 """
 
 
@@ -164,3 +178,35 @@ def test_lines_are_labelled_with_the_keyboard_in_a_real_jupyterlab(lab, tmp_path
         page.screenshot(path=tmp_path / "labelling.png")
         browser.close()
     assert [line.text for line in read_index(tmp_path / "train.txt")] == ["GL-1", "GL-2"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("lab", [SUSPECTS], indirect=True, ids=["suspects"])
+def test_labels_in_doubt_are_mended_in_place_in_a_real_jupyterlab(lab, tmp_path, make_line):
+    if CHROMIUM is None:
+        pytest.skip("not run: no Chromium")
+    from playwright.sync_api import expect, sync_playwright
+
+    labels = {"GL-0": "GL-0", "GL-1": "6L-1", "GL-2": "GL-2"}
+    for name in labels:
+        write_image(tmp_path / f"{name}.png", make_line(name))
+    rows = [Line(tmp_path / f"{name}.png", text, 1) for name, text in labels.items()]
+    write_index(tmp_path / "train.txt", rows)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        page.goto(lab)
+        run_the_cell(page)
+        field = page.get_by_placeholder("what is printed; Enter writes it down")
+        expect(field).to_have_value("6L-1")
+        expect(page.locator(".jp-OutputArea").get_by_text("read as GL-1")).to_be_visible()
+        page.screenshot(path=tmp_path / "suspects.png")
+        field.fill("GL-1")
+        field.press("Enter")
+        expect(field).to_have_value("GL-2")
+        field.press("Enter")  # the label is right, the recogniser is not
+        expect(page.get_by_text("All done.")).to_be_visible()
+        browser.close()
+    assert [line.text for line in read_index(tmp_path / "train.txt")] == ["GL-0", "GL-1", "GL-2"]
