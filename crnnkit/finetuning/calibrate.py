@@ -15,7 +15,7 @@ from crnnkit.metrics import score
 from crnnkit.model.calibration import confidences_by_temperature, fit_temperature
 from crnnkit.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from crnnkit.model.ctc import ctc_loss
-from crnnkit.model.decode import decode_line
+from crnnkit.model.decode import advised, greedy_decode
 from crnnkit.model.language import CharModel, Language
 
 WEIGHTS = (0.15, 0.3, 0.5)
@@ -76,10 +76,12 @@ def calibrate(
     for label, logits in _logits(checkpoint, lines, turned, batch_size):
         labels.append(label)
         confidences = {}  # mostly all weights read the same
+        alone = greedy_decode(logits)
         for trial in trials:
-            decoded = decode_line(logits, trial.model)
+            decoded = advised(alone, logits, trial.model)
             if decoded.ids not in confidences:
-                confidences[decoded.ids] = confidences_by_temperature(logits, decoded)
+                other = None if decoded is alone else decoded
+                confidences[decoded.ids] = confidences_by_temperature(logits, other)
             trial.texts.append(vocab.decode(decoded.ids))
             trial.confidences.append(confidences[decoded.ids])
     helping = [trial for trial in trials[1:] if _helps(labels, trials[0].texts, trial.texts)]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from crnnkit.model.decode import Decoded, at_temperature, greedy_decode
+from crnnkit.model.decode import Decoded, at_temperature
 from crnnkit.vocab import BLANK_ID
 
 TEMPERATURES = np.geomspace(0.5, 8, 17)
@@ -48,7 +48,7 @@ def confidences_by_temperature(
         logits: (T, V).
         decoded: the reading; None = the greedy one, whose confidences are computed at once.
     """
-    if decoded is not None and decoded != greedy_decode(logits):
+    if decoded is not None:
         return np.array([at_temperature(decoded, logits, t).confidence for t in TEMPERATURES])
     kept = logits[logits.argmax(1) != BLANK_ID]
     steps = kept if len(kept) else logits

@@ -111,7 +111,8 @@ class Constraint:
         if self.automaton is None:
             found = decode_line(logits, language)
         else:
-            opinion = None if is_sure(greedy_decode(logits)) else language
+            is_asked = language is not None and not is_sure(greedy_decode(logits))
+            opinion = language if is_asked else None
             found = beam_decode(logits, self.automaton, language=opinion)
         if self.check is None or self.check(self.vocab.decode(found.ids)):
             return found

@@ -81,7 +81,18 @@ def decode_line(logits: NDArray[np.floating], language: CharModel | None = None)
     Args:
         logits: (T, V).
     """
-    found = greedy_decode(logits)
+    return advised(greedy_decode(logits), logits, language)
+
+
+def advised(
+    found: Decoded, logits: NDArray[np.floating], language: CharModel | None = None
+) -> Decoded:
+    """`decode_line` where the greedy reading has been found already.
+
+    Args:
+        found: `greedy_decode` of the logits.
+        logits: (T, V).
+    """
     if language is None or is_sure(found):
         return found
     return beam_decode(logits, language=language)
