@@ -30,6 +30,8 @@ def find_sheet(gray: np.ndarray) -> np.ndarray | None:
         Corners (4, 2), px, clockwise from the one nearest to the top left; where a corner is torn
         off, the place where it would be. None if there is no such sheet.
     """
+    if min(gray.shape) < _MIN_SHEET_PX:  # so lines cut out by their owner cost no search
+        return None
     scale = min(1.0, (_WORKING_PIXELS / gray.size) ** 0.5)
     if scale < 1:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

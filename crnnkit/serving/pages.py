@@ -82,7 +82,7 @@ def _parts(page: UInt8Image) -> Iterator[_Part]:
     gray = to_gray(page)
     sheet = find_sheet(gray)
     if sheet is None:
-        yield _Part(page, find_lines(page), None)
+        yield _Part(page, find_lines(gray), None)
         return
     around, middle = _lines_around(gray, sheet), sheet[:, 1].mean()
     above = [quad for quad in around if quad[:, 1].mean() < middle]
