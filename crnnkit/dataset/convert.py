@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from crnnkit.dataset.faults import MAX_SHOWN
 from crnnkit.dataset.index import Line, new_folder, read_index, write_index
 from crnnkit.dataset.samples import LeftOut, Sample, checked
 from crnnkit.errors import DatasetError
+from crnnkit.files import file_sha256, write_text
 from crnnkit.preprocessing.images import suffix_of
 
 Reader = Callable[[Path], Iterator[Sample | LeftOut]]
@@ -70,19 +71,19 @@ def convert(source: str | Path, out: str | Path) -> Conversion:
         ConfigError: if the library for LMDB or Parquet is not installed.
     """
     source, out = Path(source), Path(out)
-    write, beside = _writer_of(out)
+    writer, beside = _writer_of(out)
     left_out: list[LeftOut] = []
     known: list[Sample] = []
     samples = _good(_reader_of(source), left_out)
     if out.suffix == ".txt":
-        samples = _new_to(out, samples, known)
+        num_lines = _add_to_index(samples, out, known)
     elif beside and out.exists():
         raise DatasetError(f"{out}: exists. Remove it or choose another name.")
-    num_lines = write(samples, out)
+    else:
+        num_lines = writer(samples, out)
     left_out_list = out.with_name(f"{out.name}.left_out.txt") if beside else out / "left_out.txt"
     if left_out:
-        rows = "".join(f"{item}\n" for item in left_out)
-        left_out_list.write_text(rows, encoding="utf-8", newline="\n")
+        write_text(left_out_list, "".join(f"{item}\n" for item in left_out))
     written = out if beside else out / INDEX_NAME
     return Conversion(written, num_lines, len(known), tuple(left_out), left_out_list)
 
@@ -112,8 +113,8 @@ def _reader_of(source: Path) -> Iterator[Sample | LeftOut]:
 
 def _writer_of(out: Path) -> tuple[Callable[[Iterable[Sample], Path], int], bool]:
     """The writer that the suffix asks for, and whether it leaves no folder for a list."""
-    writers = {".lmdb": write_lmdb, ".parquet": write_parquet, ".txt": _add_to_index}
-    return writers.get(out.suffix, _write_folder), out.suffix in writers
+    writers = {".lmdb": write_lmdb, ".parquet": write_parquet}
+    return writers.get(out.suffix, _write_folder), out.suffix in (*writers, ".txt")
 
 
 def _good(found: Iterable[Sample | LeftOut], left_out: list[LeftOut]) -> Iterator[Sample]:
@@ -139,12 +140,13 @@ def _write_folder(samples: Iterable[Sample], out: Path) -> int:
     return len(lines)
 
 
-def _new_to(index: Path, samples: Iterable[Sample], known: list[Sample]) -> Iterator[Sample]:
-    """The samples that an index lacks; those that it has go to `known`."""
-    lines = read_index(index) if index.exists() else []
-    had = {(_hash(line.image.read_bytes()), line.text) for line in lines}
+def _new_to(
+    lines: Sequence[Line], samples: Iterable[Sample], known: list[Sample]
+) -> Iterator[Sample]:
+    """The samples that the lines lack; those that they have go to `known`."""
+    had = {(file_sha256(line.image), line.text) for line in lines}
     for sample in samples:
-        key = (_hash(sample.image), sample.text)
+        key = (hashlib.sha256(sample.image).hexdigest(), sample.text)
         if key in had:
             known.append(sample)
         else:
@@ -152,14 +154,10 @@ def _new_to(index: Path, samples: Iterable[Sample], known: list[Sample]) -> Iter
             yield sample
 
 
-def _hash(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()
-
-
-def _add_to_index(samples: Iterable[Sample], out: Path) -> int:
+def _add_to_index(samples: Iterable[Sample], out: Path, known: list[Sample]) -> int:
     """Pictures first, then the index at once: what breaks off leaves it as it was."""
     old = read_index(out) if out.exists() else []
-    new = _written(samples, out.parent)
+    new = _written(_new_to(old, samples, known), out.parent)
     if new:
         write_index(out, [*old, *new])
     return len(new)

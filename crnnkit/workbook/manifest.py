@@ -21,11 +21,7 @@ from crnnkit.dataset.pages import read_pages
 from crnnkit.errors import DatasetError
 from crnnkit.files import file_sha256, write_text
 from crnnkit.workbook.gates import GateResult
-from crnnkit.workbook.handover import (
-    Number,
-    StepRecord,
-    resolve_path,
-)
+from crnnkit.workbook.handover import Number, StepRecord, resolve_path
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "opencv-python", "torch")
 """Those whose version may change a number."""
