@@ -93,9 +93,8 @@ def evaluate(
         raise ConfigError("evaluate: give either --test-data or --pages.")
     if suspects and output_dir is None:
         raise ConfigError("evaluate: --suspects are written to --output-dir: give that, too.")
-    recognizer = _load(model_path, num_threads)
-    if no_language:
-        recognizer.language = None
+    load = partial(_load, num_threads=num_threads, alone=no_language)
+    recognizer = load(model_path)
     if vocab_path is not None:
         _check_vocab(model_path, recognizer.vocab.charset, vocab_path)
     if pages is not None:
@@ -113,7 +112,7 @@ def evaluate(
         train_texts=[line.text for line in train_lines],
         only=(pattern, lexicon, chars, check),
     )
-    earlier = measure(_load(before, num_threads)) if before else None
+    earlier = measure(load(before)) if before else None
     report = measure(recognizer)
     decision = verdict(report, max_cer)
     _print(report, earlier, fold or [])
@@ -264,10 +263,14 @@ def recognize(
             print(f"{image}\t{line.confidence:.3f}\t{line.text}{obeys[line.passes_check]}")
 
 
-def _load(model_path: Path, num_threads: int) -> "Recognizer":
+def _load(model_path: Path, num_threads: int, alone: bool = False) -> "Recognizer":
+    """`alone`: the network reads without the language of its labels."""
     from crnnkit.serving.recognizer import Recognizer
 
-    return Recognizer.load(model_path, num_threads or None)
+    recognizer = Recognizer.load(model_path, num_threads or None)
+    if alone:
+        recognizer.language = None
+    return recognizer
 
 
 def _constraint(

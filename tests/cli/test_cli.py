@@ -6,10 +6,12 @@ import pytest
 from typer.testing import CliRunner
 
 from crnnkit.cli import app as cli
+from crnnkit.cli import reading
 from crnnkit.dataset.index import Line, write_index
 from crnnkit.finetuning import start
-from crnnkit.model.checkpoint import read_info
-from crnnkit.model.config import ModelConfig, Stage
+from crnnkit.model.checkpoint import new_checkpoint, read_info, save_checkpoint
+from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage
+from crnnkit.model.language import Language
 from crnnkit.preprocessing.images import write_image
 from crnnkit.vocab import Vocab
 
@@ -177,3 +179,18 @@ def test_int8_without_lines_to_judge_it_by_is_refused(data, tmp_path, monkeypatc
     monkeypatch.setattr(sys, "argv", ["crnnkit", *arguments, "--int8-data", str(data)])
     with pytest.raises(SystemExit, match=r"--int8-data: give --parity-data too"):
         cli.main()
+
+
+def test_without_language_both_models_read_alone(data, tmp_path, monkeypatch):
+    info = CheckpointInfo("AB 12京北", TINY, language=Language({"AB": 2}, 2, 0.3))
+    for name in ("after", "before"):
+        save_checkpoint(tmp_path / f"{name}.safetensors", new_checkpoint(info))
+    asked = []
+    monkeypatch.setattr(reading, "_measure", lambda recognizer, **_: asked.append(recognizer))
+    monkeypatch.setattr(reading, "_print", lambda *_: None)
+    monkeypatch.setattr("crnnkit.evaluation.verdict.verdict", lambda *_: "verdict")
+    models = ("--model-path", tmp_path / "after.safetensors")
+    models += ("--before", tmp_path / "before.safetensors")
+    for options in ((), ("--no-language",)):
+        run("evaluate", *models, "--test-data", data, *options)
+    assert [recognizer.language is None for recognizer in asked] == [False, False, True, True]
