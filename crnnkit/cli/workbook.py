@@ -73,9 +73,9 @@ def label(
 
     if output.exists():
         raise ConfigError(f"{output}: exists already. Name a new file, or remove it first.")
-    labelled, held_out = read_index(train_data), without or []
-    for index in held_out:
-        read_index(index)  # a wrong name must not let test lines into training
+    labelled = read_index(train_data)
+    # read here: a wrong name must not let test lines into training
+    held_out = [line for index in without or [] for line in read_index(index)]
     recognizer = Recognizer.load(model_path, num_threads or None)
     tasks = unlabelled(folder, train_data, recognizer, held_out)
     found = confident_readings(tasks, min_confidence)

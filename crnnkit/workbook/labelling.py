@@ -43,14 +43,14 @@ class Task:
 
 
 def unlabelled(
-    folder: Path, index: Path, reader: LineReader | None, others: Sequence[Path] = ()
+    folder: Path, index: Path, reader: LineReader | None, others: Sequence[Line] = ()
 ) -> list[Task]:
     """Pictures below `folder` that the index does not list yet, least sure reading first.
 
     A reading that the model is unsure of teaches it most. Without a model, by name.
 
     Args:
-        others: indexes whose pictures are no tasks either, such as those of the test lines.
+        others: lines whose pictures are no tasks either, such as those of a test.
 
     Raises:
         DatasetError: if the folder holds no pictures, naming all that cannot be read, or if the
@@ -59,7 +59,7 @@ def unlabelled(
     pictures = sorted(p.resolve() for p in folder.rglob("*") if p.suffix.lower() in WRITE_FORMATS)
     if not pictures:
         raise DatasetError(f"{folder}: no picture in it. Give the folder of your line pictures.")
-    labelled = {line.image for known in (index, *others) for line in _lines(known)}
+    labelled = {line.image for line in (*_lines(index), *others)}
     tasks, faults = [], []
     for picture in pictures:
         try:

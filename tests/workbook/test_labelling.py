@@ -55,7 +55,7 @@ def test_the_line_that_is_read_least_surely_comes_first(folder, index):
 
 def test_pictures_of_other_indexes_are_no_tasks(folder, index, tmp_path):
     write_index(tmp_path / "test.txt", [Line((folder / "deep" / "20.png").resolve(), "x", 1)])
-    tasks = unlabelled(folder, index, FakeReader(), [tmp_path / "test.txt"])
+    tasks = unlabelled(folder, index, FakeReader(), read_index(tmp_path / "test.txt"))
     assert [t.image.name for t in tasks] == ["30.png", "10.png"]
 
 
