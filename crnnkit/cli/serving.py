@@ -6,14 +6,15 @@ from typing import Annotated
 import typer
 
 from crnnkit.cli.reading import DEFAULT_MODEL, NumThreads
+from crnnkit.serving.config import HOST, PORT
 
 
 def serve(
     model_path: Annotated[
         Path, typer.Option("--model", "--model-path", help="Model file to serve and to watch.")
     ] = DEFAULT_MODEL,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 5000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = HOST,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = PORT,
     threads: Annotated[int, typer.Option(help="Requests worked on at once.", min=1)] = 8,
     queue: Annotated[
         int, typer.Option(help="Requests that wait; one more is answered 503.", min=0)

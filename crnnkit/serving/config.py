@@ -5,6 +5,9 @@ from pathlib import Path
 
 from crnnkit.errors import ConfigError
 
+HOST, PORT = "127.0.0.1", 5000
+"""Where a service listens that is not told."""
+
 
 @dataclass(frozen=True)
 class ServerConfig:

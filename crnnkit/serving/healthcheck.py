@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crnnkit.errors import ConfigError
+from crnnkit.serving.config import HOST, PORT
 
 TIMEOUT_SECONDS = 4
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -28,8 +29,8 @@ def address_of(command: Sequence[str]) -> str:
     if "serve" not in command:
         raise ConfigError(f"health check: no crnnkit serve, but {' '.join(command)!r}.")
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--host", default=HOST)
+    parser.add_argument("--port", type=int, default=PORT)
     options, _ = parser.parse_known_args(command[command.index("serve") + 1 :])
     if options.port == 0:
         raise ConfigError("health check: --port 0 takes any free port. Name one.")

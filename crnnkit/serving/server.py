@@ -24,7 +24,7 @@ from crnnkit.errors import ConfigError
 from crnnkit.serving import memory, monitoring
 from crnnkit.serving.api import EXTENSION, RefusedError, Service, api, service
 from crnnkit.serving.batching import BusyError, Gate
-from crnnkit.serving.config import ServerConfig
+from crnnkit.serving.config import HOST, PORT, ServerConfig
 from crnnkit.serving.feedback import FeedbackStore
 from crnnkit.serving.models import ServedModel
 
@@ -84,8 +84,8 @@ def app_for(model: ServedModel, config: ServerConfig) -> Flask:
 
 def serve(
     model_path: str | Path,
-    host: str = "127.0.0.1",
-    port: int = 5000,
+    host: str = HOST,
+    port: int = PORT,
     config: ServerConfig | None = None,
 ) -> None:
     """Serve a model until SIGTERM or Ctrl-C; requests being answered are answered first.
