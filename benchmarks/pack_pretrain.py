@@ -7,7 +7,6 @@ runs it all: see checkpoints/README.md. The fonts keep their licences; the archi
 
 import argparse
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from benchmarks.make_general import CHINESE, ENGLISH
 from crnnkit.dataset.fonts import TRAINING_FAMILIES, Face, find_faces, of_families, rasterize
 from crnnkit.errors import DatasetError
+from crnnkit.files import whole_file
 from crnnkit.vocab import Vocab
 
 ROOT = Path(__file__).parents[1]
@@ -154,14 +154,12 @@ def pack(folder: Path, out: Path) -> None:
     Raises:
         DatasetError: if it takes more than MAX_MB.
     """
-    partial = out.with_name(out.name + ".partial")
-    with tarfile.open(partial, "w:xz", preset=9) as archive:
-        archive.add(folder, arcname="pretrain")
-    packed_mb = partial.stat().st_size / 2**20
-    if packed_mb > MAX_MB:
-        partial.unlink()
-        raise DatasetError(f"{out}: {packed_mb:.1f} MB, may be {MAX_MB}. Leave more out.")
-    os.replace(partial, out)
+    with whole_file(out) as partial:
+        with tarfile.open(partial, "w:xz", preset=9) as archive:
+            archive.add(folder, arcname="pretrain")
+        packed_mb = partial.stat().st_size / 2**20
+        if packed_mb > MAX_MB:
+            raise DatasetError(f"{out}: {packed_mb:.1f} MB, may be {MAX_MB}. Leave more out.")
 
 
 def main() -> None:
