@@ -7,6 +7,8 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -100,6 +102,22 @@ def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
+@contextmanager
+def opened(address: str) -> Iterator:
+    """The page of a notebook in a real browser, its one cell run."""
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        page.goto(address)
+        run_the_cell(page)
+        yield page
+        browser.close()
+
+
 def run_the_cell(page) -> None:
     """Run the notebook's one cell; keys pressed before the kernel is ready would be lost."""
     page.get_by_role("button", name="Python 3 (ipykernel) | Idle").wait_for()
@@ -112,7 +130,7 @@ def run_the_cell(page) -> None:
 def test_the_demo_reads_an_upload_in_a_real_jupyterlab(lab, tmp_path, make_line):
     if CHROMIUM is None:
         pytest.skip("not run: no Chromium")
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     page_picture = np.full((300, 500), 255, np.uint8)
     for top in (40, 140):
@@ -120,13 +138,7 @@ def test_the_demo_reads_an_upload_in_a_real_jupyterlab(lab, tmp_path, make_line)
         page_picture[top : top + 40, 30 : 30 + line.shape[1]] = line
     write_image(tmp_path / "页面.png", page_picture)
     (tmp_path / "notes.txt").write_text("no picture")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
-        page.goto(lab)
-        run_the_cell(page)
+    with opened(lab) as page:
         upload = page.get_by_role("button", name="Upload a picture")
         for name in ("页面.png", "notes.txt"):
             with page.expect_file_chooser() as dialog:
@@ -141,7 +153,6 @@ def test_the_demo_reads_an_upload_in_a_real_jupyterlab(lab, tmp_path, make_line)
                 expect(picture).to_have_js_property("naturalWidth", 500)  # waits for its decoding
         expect(page.get_by_text("notes.txt: picture of 10 bytes: not a picture")).to_be_visible()
         expect(page.get_by_role("cell", name="设备编号")).to_have_count(0)
-        browser.close()
 
 
 @pytest.mark.browser
@@ -149,17 +160,11 @@ def test_the_demo_reads_an_upload_in_a_real_jupyterlab(lab, tmp_path, make_line)
 def test_lines_are_labelled_with_the_keyboard_in_a_real_jupyterlab(lab, tmp_path, make_line):
     if CHROMIUM is None:
         pytest.skip("not run: no Chromium")
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     for name in ("GL-1", "6L-2", "GL-3"):
         write_image(tmp_path / f"{name}.png", make_line(name.replace("6", "G")))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
-        page.goto(lab)
-        run_the_cell(page)
+    with opened(lab) as page:
         field = page.get_by_placeholder("what is printed; Enter writes it down")
         expect(field).to_have_value("GL-1")
         field.press("Enter")
@@ -176,7 +181,6 @@ def test_lines_are_labelled_with_the_keyboard_in_a_real_jupyterlab(lab, tmp_path
         shown = picture.bounding_box()
         assert shown["height"] == 64, "the picture at its own size, not stretched"
         page.screenshot(path=tmp_path / "labelling.png")
-        browser.close()
     assert [line.text for line in read_index(tmp_path / "train.txt")] == ["GL-1", "GL-2"]
 
 
@@ -185,20 +189,14 @@ def test_lines_are_labelled_with_the_keyboard_in_a_real_jupyterlab(lab, tmp_path
 def test_labels_in_doubt_are_mended_in_place_in_a_real_jupyterlab(lab, tmp_path, make_line):
     if CHROMIUM is None:
         pytest.skip("not run: no Chromium")
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     labels = {"GL-0": "GL-0", "GL-1": "6L-1", "GL-2": "GL-2"}
     for name in labels:
         write_image(tmp_path / f"{name}.png", make_line(name))
     rows = [Line(tmp_path / f"{name}.png", text, 1) for name, text in labels.items()]
     write_index(tmp_path / "train.txt", rows)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
-        page.goto(lab)
-        run_the_cell(page)
+    with opened(lab) as page:
         field = page.get_by_placeholder("what is printed; Enter writes it down")
         expect(field).to_have_value("6L-1")
         expect(page.locator(".jp-OutputArea").get_by_text("read as GL-1")).to_be_visible()
@@ -208,5 +206,4 @@ def test_labels_in_doubt_are_mended_in_place_in_a_real_jupyterlab(lab, tmp_path,
         expect(field).to_have_value("GL-2")
         field.press("Enter")  # the label is right, the recogniser is not
         expect(page.get_by_text("All done.")).to_be_visible()
-        browser.close()
     assert [line.text for line in read_index(tmp_path / "train.txt")] == ["GL-0", "GL-1", "GL-2"]
