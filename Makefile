@@ -20,7 +20,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Seconds that one notebook cell may take; the longest one trains on the demo set.
-CELL_TIMEOUT := 600
+CELL_TIMEOUT := 1200
 
 # Prints how long a step took: $(call timed,name,command)
 timed = printf '\n== %s\n' '$(1)' && begin=$$SECONDS && ($(2)) && printf '   %s: %s s\n' '$(1)' $$((SECONDS - begin))
@@ -54,8 +54,9 @@ lint: env  ## Check style and types
 
 test: lint  ## Check style and types, then run every test: quick ones, notebooks, slow ones
 	@printf '\n== tests, notebooks and slow tests\n'
-	@$(BIN)/python -m pytest -m "" --nbval-lax --nbval-current-env \
-		--nbval-cell-timeout $(CELL_TIMEOUT) --durations=10 tests notebooks
+	@$(BIN)/python -m pytest -m "" -n auto --maxprocesses 4 --no-loadscope-reorder \
+		--nbval-lax --nbval-current-env --nbval-cell-timeout $(CELL_TIMEOUT) \
+		--durations=10 tests notebooks
 
 lab: env  ## Open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks/01_preprocessing.ipynb

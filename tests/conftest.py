@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings as hypothesis_settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from crnnkit.vocab import Vocab
 
@@ -107,13 +109,30 @@ def make_line() -> MakeLine:
     return draw_line
 
 
+def group_of(nodeid: str) -> str:
+    """What runs in one process: a file of tests, and all notebooks, which hand files on."""
+    path = nodeid.split("::")[0]
+    return "notebooks" if path.endswith(".ipynb") else path
+
+
+class FilesAndNotebooks(LoadScopeScheduling):
+    """Shares groups out among processes."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesAndNotebooks:
+    """Share the tests out among the processes of `pytest -n auto`."""
+    return FilesAndNotebooks(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first, then the notebooks in their order, then slow and browser tests."""
+    """Notebooks first, then what is slow: at the end no process waits long for another then."""
 
     def rank(item: pytest.Item) -> int:
-        if item.get_closest_marker("slow") or item.get_closest_marker("browser"):
-            return 2
-        is_notebook = item.path.suffix == ".ipynb" or item.get_closest_marker("notebooks")
-        return 1 if is_notebook else 0
+        if item.path.suffix == ".ipynb":
+            return 0
+        return 1 if any(map(item.get_closest_marker, ("slow", "browser", "notebooks"))) else 2
 
     items.sort(key=rank)
