@@ -3,7 +3,7 @@
 An automaton in Glushkov's form ("The abstract theory of automata", 1961): a state is one place of
 a pattern and reads one character out of a set; nothing else reads. There are as many states as
 places written out, so their number cannot explode, as it may where an automaton is made
-deterministic; the search for the best path (`decode.best_path`) needs no more.
+deterministic; the search for the best path (`best_path`) needs no more.
 """
 
 from collections.abc import Iterable, Sequence

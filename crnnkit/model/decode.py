@@ -4,19 +4,16 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice, pairwise
+from itertools import groupby, islice
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crnnkit.model.automaton import START, Automaton, Trellis, trie
+from crnnkit.model.automaton import START, Automaton
+from crnnkit.model.best_path import best_alignment, best_path
 from crnnkit.model.language import CharModel
 from crnnkit.vocab import BLANK_ID
-
-SMALL = 500
-"""Cells up to which a trellis is searched as a whole."""
-LIMITS = (8.0, 24.0)
-"""What a path may cost against the best path without constraint, nats: tried in this order."""
 
 SURE = 0.95
 """Confidence of a character from which on it is not in doubt."""
@@ -37,12 +34,14 @@ class Decoded:
     char_confidences: tuple[float, ...]
     """Per character: its greatest probability within its span, 0 to 1."""
     confidence: float
-    """exp(mean log probability of the path over the kept steps), 0 to 1.
+    """exp(mean log probability of the path over the kept `steps`), 0 to 1.
 
     Kept steps are those where the path or the best class is a character: what a constraint adds
     counts, and so does what it leaves out. An empty reading is as sure as its blanks.
     0 belongs to `NOTHING_FITS` alone.
     """
+    steps: tuple[int, ...]
+    """The kept time steps, see `confidence`."""
 
     @property
     def uprightness(self) -> float:
@@ -50,7 +49,7 @@ class Decoded:
         return self.confidence if self.ids else 0.0
 
 
-NOTHING_FITS = Decoded((), (), (), 0.0)
+NOTHING_FITS = Decoded((), (), (), 0.0, ())
 """The reading where no accepted text fits into the line's time steps."""
 
 
@@ -67,7 +66,8 @@ def greedy_decode(logits: NDArray[np.floating]) -> Decoded:
     Args:
         logits: (T, V).
     """
-    return _reading(logits, logits.argmax(1))
+    best_ids = logits.argmax(1)
+    return _reading(logits, best_ids, best_ids)
 
 
 def is_sure(decoded: Decoded) -> bool:
@@ -95,7 +95,7 @@ def advised(
     """
     if language is None or is_sure(found):
         return found
-    return beam_decode(logits, language=language)
+    return beam_decode(logits, language=language, best_ids=_path(found, len(logits)))
 
 
 def beam_decode(
@@ -105,6 +105,7 @@ def beam_decode(
     max_candidates: int = 8,
     min_ratio: float = 1e-3,
     language: CharModel | None = None,
+    best_ids: NDArray[np.intp] | None = None,
 ) -> Decoded:
     """The text, among those accepted, whose paths together are most probable.
 
@@ -121,21 +122,24 @@ def beam_decode(
         min_ratio: a character less probable than this share of the best class of its step counts
             as impossible there.
         language: what multiplies in how well a character follows those before it.
+        best_ids: (T,) the best class of each step, where that is known already.
     """
-    path = logits.argmax(1)
+    best_ids = logits.argmax(1) if best_ids is None else best_ids
+    path = best_ids
     if automaton and not automaton.accepts(collapse(path.tolist())):
         accepted = best_path(logits, automaton)
         if accepted is None:
             return NOTHING_FITS
         path = accepted
-    scores = logits - logits.max(1, keepdims=True)
-    path_score = scores[np.arange(len(path)), path].sum()
-    ranked = _ranked(scores, automaton, beam_size, max_candidates, min_ratio, language)
+    steps = np.arange(len(path))
+    best = logits[steps, best_ids]
+    path_score = (logits[steps, path] - best).sum()
+    ranked = _ranked(logits, best, automaton, beam_size, max_candidates, min_ratio, language)
     text, score = next(ranked, ((), -np.inf))
     is_better = score > (path_score if language is None else -np.inf)
     if is_better and list(text) != collapse(path.tolist()):
         return aligned(logits, text)
-    return _reading(logits, path)
+    return _reading(logits, path, best_ids)
 
 
 def likely_texts(
@@ -151,8 +155,8 @@ def likely_texts(
     Args:
         logits: (T, V).
     """
-    scores = logits - logits.max(1, keepdims=True)
-    ranked = _ranked(scores, automaton, beam_size, max_candidates, min_ratio, language)
+    best = logits.max(1)
+    ranked = _ranked(logits, best, automaton, beam_size, max_candidates, min_ratio, language)
     return (text for text, _ in ranked)
 
 
@@ -162,114 +166,21 @@ def aligned(logits: NDArray[np.floating], text: Sequence[int]) -> Decoded:
     Args:
         logits: (T, V).
     """
-    path = best_path(logits, trie([tuple(text)]))
-    return NOTHING_FITS if path is None else _reading(logits, path)
-
-
-def best_path(logits: NDArray[np.floating], automaton: Automaton) -> NDArray[np.intp] | None:
-    """The most probable path (T,) whose text the automaton accepts; None if no such text fits.
-
-    Exact where no state reads more than `MAX_CHOICES` characters. Of a large automaton first
-    only the part is searched whose texts the line makes likely: if its best path is good enough,
-    no path outside can be better.
-
-    Args:
-        logits: (T, V).
-    """
-    scores = logits - logits.max(1, keepdims=True)
-    costs = -scores.max(0)
-    trellis = automaton.trellis(costs)
-    for limit in LIMITS if len(trellis.ids) > SMALL else ():
-        score, path = _search(scores, trellis.within(costs, limit, len(logits)))
-        if score >= -limit:
-            return path
-    return _search(scores, trellis)[1]
-
-
-def _search(
-    scores: NDArray[np.floating], trellis: Trellis
-) -> tuple[float, NDArray[np.intp] | None]:
-    """Viterbi's search for the best path (T,), and its score; (-inf, None) if there is none.
-
-    Args:
-        scores: (T, V) log probabilities, up to a number per step.
-    """
-    totals = _total_scores(scores, trellis)
-    at_end = np.where(trellis.is_final[trellis.states], totals[-1], -np.inf)
-    cell = int(at_end.argmax())
-    if at_end[cell] == -np.inf:
-        return -np.inf, None
-    path = np.empty(len(scores), np.intp)
-    for t in range(len(scores) - 1, -1, -1):
-        path[t] = trellis.ids[cell]
-        before = _cells_before(cell, trellis)
-        cell = int(before[totals[t, before].argmax()])
-    return float(at_end.max()), path
-
-
-def _total_scores(scores: NDArray[np.floating], trellis: Trellis) -> NDArray[np.float32]:
-    """Score of the best path into each cell after each number of steps (T + 1, N).
-
-    A character is entered from any cell of the states before its own, but for cells of the same
-    character: equal neighbours need a blank between them. It suffices that each state hands on
-    its best cell, the character of that, and the best cell of other characters.
-    """
-    ids, states, first = trellis.ids, trellis.states, trellis.first
-    totals = np.empty((len(scores) + 1, len(ids)), np.float32)
-    totals[0] = np.where((states == START) & (ids == BLANK_ID), 0, -np.inf)
-    totals[1:] = scores[:, ids]
-    none = np.full(len(ids), -np.inf, np.float32)
-    for before, after in pairwise(totals):
-        best, best_id, other = _leaders(before, ids, none, states, trellis.starts)
-        enter, enter_id, enter_other = _leaders(
-            best[first], best_id[first], other[first], trellis.second, trellis.pair_starts
-        )
-        entered = np.where(ids == enter_id[states], enter_other[states], enter[states])
-        entered[trellis.starts] = best  # a state's blank comes after its characters
-        after += np.maximum(before, entered)
-    return totals
-
-
-def _leaders(
-    scores: NDArray[np.float32],
-    ids: NDArray[np.int32],
-    others: NDArray[np.float32],
-    groups: NDArray[np.int32],
-    starts: NDArray[np.intp],
-) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
-    """Per group: the best score, an id that has it, and the best score of any other id.
-
-    Args:
-        others: what each member scores with an id other than its own.
-    """
-    best = np.maximum.reduceat(scores, starts)
-    best_id = np.maximum.reduceat(np.where(scores == best[groups], ids, -1), starts)
-    other = np.maximum.reduceat(np.where(ids == best_id[groups], others, scores), starts)
-    return best, best_id, other
-
-
-def _cells_before(cell: int, trellis: Trellis) -> NDArray[np.intp]:
-    """The cells from which a path may come into this one, itself included."""
-    state, own_id = trellis.states[cell], trellis.ids[cell]
-    if own_id == BLANK_ID:
-        return np.flatnonzero(trellis.states == state)
-    leads_here = np.zeros(len(trellis.is_final), bool)
-    leads_here[trellis.first[trellis.second == state]] = True
-    is_before = leads_here[trellis.states] & (trellis.ids != own_id)
-    is_before[cell] = True
-    return np.flatnonzero(is_before)
+    path = best_alignment(logits, text)
+    return NOTHING_FITS if path is None else _reading(logits, path, logits.argmax(1))
 
 
 def _ranked(
-    scores: NDArray[np.floating],
+    logits: NDArray[np.floating],
+    best: NDArray[np.floating],
     automaton: Automaton | None,
     beam_size: int,
     max_candidates: int,
     min_ratio: float,
     language: CharModel | None,
 ) -> Iterator[tuple[Prefix, float]]:
-    """The accepted texts of the last beam, best first, and their log probabilities, up to that of
-    `scores`."""
+    """The accepted texts of the last beam, best first, and their log probabilities; those of a
+    step are up to that of its `best` logit (T,)."""
     beam: dict[Prefix, Ending] = {(): (1.0, 0.0)}
     states: dict[Prefix, frozenset[int]] = {(): frozenset({START})}
 
@@ -280,11 +191,20 @@ def _ranked(
 
     log_scale = 0.0
     alphabet = automaton.alphabet if automaton else None
-    candidates = _candidates(scores, alphabet, max_candidates, min_ratio)
-    for blank, tried in zip(np.exp(scores[:, BLANK_ID]).tolist(), candidates, strict=True):
+    candidates = _candidates(logits, best, alphabet, max_candidates, min_ratio)
+    blanks = np.exp(logits[:, BLANK_ID] - best).tolist()
+    for blank, tried in zip(blanks, candidates, strict=True):
+        if not tried:  # as in most steps: every prefix stays by the blank
+            if blank == 0.0:
+                return
+            beam = {prefix: (sum(ending), 0.0) for prefix, ending in beam.items()}
+            log_scale += math.log(blank)
+            continue
         beam = _extended(beam, blank, tried, language)
-        ranked = sorted(beam, key=lambda prefix: -sum(beam[prefix]))
-        kept = list(islice(filter(begins_a_text, ranked), beam_size))
+        totals = [(sum(ending), prefix) for prefix, ending in beam.items()]
+        totals.sort(key=itemgetter(0), reverse=True)
+        ranked = (prefix for _, prefix in totals)
+        kept = list(islice(filter(begins_a_text, ranked) if automaton else ranked, beam_size))
         scale = sum(beam[kept[0]]) if kept else 0.0
         if scale == 0.0:
             return
@@ -297,22 +217,25 @@ def _ranked(
 
 
 def _candidates(
-    scores: NDArray[np.floating],
+    logits: NDArray[np.floating],
+    best: NDArray[np.floating],
     alphabet: NDArray[np.integer] | None,
     max_candidates: int,
     min_ratio: float,
 ) -> list[dict[int, float]]:
     """Per step the characters worth trying, all where no alphabet is given, and their
-    probabilities, up to that of `scores`."""
+    probabilities, up to that of its `best` logit (T,)."""
     # a slice is no copy: vocabularies are large
-    columns = scores[:, 1:] if alphabet is None else scores[:, alphabet]
-    best = np.maximum(scores[:, BLANK_ID], columns.max(1, initial=-np.inf))
-    steps, places = np.nonzero(columns >= best[:, np.newaxis] + math.log(min_ratio))
-    found: list[list[tuple[float, int]]] = [[] for _ in scores]
-    probabilities = np.exp(columns[steps, places])
-    ids = places + 1 if alphabet is None else alphabet[places]
-    for t, p, i in zip(steps.tolist(), probabilities.tolist(), ids.tolist(), strict=True):
-        found[t].append((p, i))
+    columns = logits[:, 1:] if alphabet is None else logits[:, alphabet]
+    highest = columns.max(1, initial=-np.inf)
+    least = np.maximum(logits[:, BLANK_ID], highest) + math.log(min_ratio)
+    found: list[list[tuple[float, int]]] = [[] for _ in best]
+    # in most steps a blank is all there is
+    for t in np.flatnonzero(highest >= least).tolist():
+        places = np.flatnonzero(columns[t] >= least[t])
+        probabilities = np.exp(columns[t, places] - best[t])
+        ids = places + 1 if alphabet is None else alphabet[places]
+        found[t] = list(zip(probabilities.tolist(), ids.tolist(), strict=True))
     return [{i: p for p, i in sorted(tried, reverse=True)[:max_candidates]} for tried in found]
 
 
@@ -347,28 +270,58 @@ def at_temperature(decoded: Decoded, logits: NDArray[np.floating], temperature: 
     """
     if temperature == 1 or decoded == NOTHING_FITS:
         return decoded
-    path = np.full(len(logits), BLANK_ID, np.intp)
+    steps = np.array(decoded.steps)
+    best = logits[steps].max(1)
+    return _measured(logits, _path(decoded, len(logits)), steps, best, temperature)
+
+
+def _path(decoded: Decoded, num_steps: int) -> NDArray[np.intp]:
+    """The path (T,) of a reading."""
+    path = np.full(num_steps, BLANK_ID, np.intp)
     for character_id, (start, end) in zip(decoded.ids, decoded.spans, strict=True):
         path[start:end] = character_id
-    return _reading(logits / temperature, path)
+    return path
 
 
-def _reading(logits: NDArray[np.floating], path: NDArray[np.intp]) -> Decoded:
-    """What a path (T,) says, and how sure it is."""
-    best_ids = logits.argmax(1)
+def _reading(
+    logits: NDArray[np.floating], path: NDArray[np.intp], best_ids: NDArray[np.intp]
+) -> Decoded:
+    """What a path (T,) says, and how sure it is; `best_ids` (T,) are the best classes."""
     kept = (path != BLANK_ID) | (best_ids != BLANK_ID)
     # the exponentials of a whole vocabulary are what costs: only of steps that count
     steps = np.flatnonzero(kept) if kept.any() else np.arange(len(path))
-    best = logits[steps, best_ids[steps]]
-    log_sums = np.log(np.exp(logits[steps] - best[:, np.newaxis]).sum(1, dtype=np.float64))
+    return _measured(logits, path, steps, logits[steps, best_ids[steps]])
+
+
+def _measured(
+    logits: NDArray[np.floating],
+    path: NDArray[np.intp],
+    steps: NDArray[np.intp],
+    best: NDArray[np.floating],
+    temperature: float = 1.0,
+) -> Decoded:
+    """What a path (T,) says, and how sure it is at a temperature.
+
+    Args:
+        steps: (N,) those that are kept.
+        best: (N,) the highest logit of each of them.
+    """
+    scores = logits[steps]
+    scores -= best[:, np.newaxis]
+    if temperature != 1:
+        scores /= temperature
     log_probs = np.full(len(path), -np.inf)
-    log_probs[steps] = logits[steps, path[steps]].astype(np.float64) - best - log_sums
-    starts = np.flatnonzero(np.diff(path, prepend=-1))
-    ends = np.append(starts[1:], len(path))
-    runs = [(s, e) for s, e in zip(starts, ends, strict=True) if path[s] != BLANK_ID]
+    log_probs[steps] = scores[np.arange(len(steps)), path[steps]]
+    log_probs[steps] -= np.log(np.exp(scores, out=scores).sum(1))
+    changes = np.flatnonzero(path[1:] != path[:-1]) + 1
+    starts, ends = np.concatenate([[0], changes]), np.concatenate([changes, [len(path)]])
+    is_character = path[starts] != BLANK_ID
+    highest = np.exp(np.maximum.reduceat(log_probs, starts)[is_character])
+    starts, ends = starts[is_character], ends[is_character]
     return Decoded(
-        ids=tuple(int(path[s]) for s, _ in runs),
-        spans=tuple((int(s), int(e)) for s, e in runs),
-        char_confidences=tuple(float(np.exp(log_probs[s:e].max())) for s, e in runs),
+        ids=tuple(path[starts].tolist()),
+        spans=tuple(zip(starts.tolist(), ends.tolist(), strict=True)),
+        char_confidences=tuple(highest.tolist()),
         confidence=float(np.exp(log_probs[steps].mean())),
+        steps=tuple(steps.tolist()),
     )

@@ -4,10 +4,11 @@ A checkpoint carries the n-grams of its training labels (`Language`); a reader m
 multiplies into its beam (`CharModel`).
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from crnnkit.errors import ConfigError
 from crnnkit.vocab import BLANK_ID, Vocab, normalize_text
@@ -17,6 +18,8 @@ BEGIN = "\n"
 MAX_ORDER = 8
 MAX_NGRAMS = 100_000
 """That a checkpoint may carry: some 2 MB."""
+MAX_FACTORS = 100_000
+"""Answers that are kept, some 20 MB, lest a service grow with every line that it reads."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,20 @@ def learn_language(texts: Iterable[str], order: int = 5, weight: float = 0.3) ->
     return Language(dict(common.most_common(MAX_NGRAMS)), order, weight) if common else None
 
 
+class _Followers(NamedTuple):
+    """What followed a context."""
+
+    counts: dict[int, int]
+    """Character → how often."""
+    kinds: int
+    """Number of different characters, …"""
+    total: int
+    """… and of all occurrences: summed up once, not at every question."""
+
+
+_NOTHING = _Followers({}, 0, 0)
+
+
 @dataclass(frozen=True, eq=False)
 class CharModel:
     """How much likelier a character is after those before it than anywhere, for one vocabulary.
@@ -82,30 +99,40 @@ class CharModel:
     def factor(self, prefix: tuple[int, ...], following: int) -> float:
         """What to multiply a character's probability with, after the ids of `prefix`: (its
         probability after that ÷ its probability anywhere) to the power of the weight."""
-        key = (BLANK_ID, *prefix, following)[-self.language.order :]
-        if key not in self._factors:
-            context = key[:-1]
+        length = self.language.order - 1
+        context = prefix[-length:] if len(prefix) >= length else (BLANK_ID, *prefix)
+        key = (*context, following)
+        factor = self._factors.get(key)
+        if factor is None:
+            if len(self._factors) >= MAX_FACTORS:
+                self._factors.clear()
             ratio = self._probability(context, following) / self._probability((), following)
-            self._factors[key] = ratio**self.language.weight
-        return self._factors[key]
+            factor = self._factors[key] = ratio**self.language.weight
+        return factor
 
     def _probability(self, context: tuple[int, ...], following: int) -> float:
         """Of a character after a context, interpolated with shorter ones: Witten and Bell 1991,
         "The zero-frequency problem", method C."""
-        shorter = self._probability(context[1:], following) if context else 1 / len(self.vocab)
-        seen = self._followers.get(context)
-        if seen is None:
-            return shorter
-        return (seen[following] + len(seen) * shorter) / (seen.total() + len(seen))
+        found = self._by_chance
+        for start in range(len(context), -1, -1):
+            seen, kinds, total = self._followers.get(context[start:], _NOTHING)
+            if kinds:
+                found = (seen.get(following, 0) + kinds * found) / (total + kinds)
+        return found
 
     @cached_property
-    def _followers(self) -> dict[tuple[int, ...], Counter[int]]:
-        """Context → how often each character followed it; without what the vocabulary lacks."""
+    def _by_chance(self) -> float:
+        """Probability of a character that nothing is known of."""
+        return 1 / len(self.vocab)
+
+    @cached_property
+    def _followers(self) -> dict[tuple[int, ...], _Followers]:
+        """By context; without what the vocabulary lacks."""
         ids = {character: i for i, character in enumerate(self.vocab.charset, 1)}
         ids[BEGIN] = BLANK_ID
-        found: dict[tuple[int, ...], Counter[int]] = {}
+        found: dict[tuple[int, ...], dict[int, int]] = defaultdict(dict)
         for ngram, count in self.language.counts.items():
             known = [ids[character] for character in ngram if character in ids]
             if len(known) == len(ngram):
-                found.setdefault(tuple(known[:-1]), Counter())[known[-1]] = count
-        return found
+                found[tuple(known[:-1])][known[-1]] = count
+        return {c: _Followers(seen, len(seen), sum(seen.values())) for c, seen in found.items()}

@@ -54,6 +54,10 @@ def merged(parts: Iterable[tuple[Decoded, int]]) -> Decoded:
         tuple((int(start + offset), int(end + offset)) for start, end in part.spans)
         for part, offset in zip(decoded, offsets, strict=False)
     ]
+    steps = [
+        tuple(step + int(offset) for step in part.steps)
+        for part, offset in zip(decoded, offsets, strict=False)
+    ]
     kept = [sum(end - start for start, end in part.spans) for part in decoded]
     weights = kept if any(kept) else lengths
     mean = np.average(np.log([part.confidence for part in decoded]), weights=weights)
@@ -62,6 +66,7 @@ def merged(parts: Iterable[tuple[Decoded, int]]) -> Decoded:
         spans=sum(spans, ()),
         char_confidences=sum((part.char_confidences for part in decoded), ()),
         confidence=float(np.exp(mean)),
+        steps=sum(steps, ()),
     )
 
 

@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crnnkit.model import decode
+from crnnkit.model import best_path as best_path_module
 from crnnkit.model.automaton import trie
+from crnnkit.model.best_path import best_alignment, best_path
 from crnnkit.model.constraints import Constraint
 from crnnkit.model.decode import (
     NOTHING_FITS,
     at_temperature,
     beam_decode,
-    best_path,
     collapse,
     greedy_decode,
+    likely_texts,
 )
 from crnnkit.vocab import Vocab
 
@@ -130,14 +131,27 @@ def test_the_best_path_is_the_most_probable_accepted_one(limits, case):
     accepted = [(p, path) for path, p in _all_paths(logits) if tuple(collapse(path)) in texts]
     with pytest.MonkeyPatch.context() as patch:
         if limits:
-            patch.setattr(decode, "SMALL", 0)
-            patch.setattr(decode, "LIMITS", limits)
+            patch.setattr(best_path_module, "SMALL", 0)
+            patch.setattr(best_path_module, "LIMITS", limits)
         path = best_path(logits, trie(texts))
     if accepted:
         assert tuple(collapse(path)) in texts
         assert dict(_all_paths(logits))[tuple(path)] == pytest.approx(max(accepted)[0])
     else:
         assert path is None
+
+
+@given(case=logits_and_texts())
+def test_a_text_is_aligned_by_its_most_probable_path(case):
+    logits, texts = case
+    for text in texts:
+        paths = [(p, path) for path, p in _all_paths(logits) if tuple(collapse(path)) == text]
+        path = best_alignment(logits, text)
+        if paths:
+            assert tuple(collapse(path)) == text
+            assert dict(_all_paths(logits))[tuple(path)] == pytest.approx(max(paths)[0])
+        else:
+            assert path is None
 
 
 @given(
@@ -259,3 +273,15 @@ def test_a_reading_off_the_best_path_keeps_its_text_at_any_temperature():
 
 def test_no_temperature_makes_nothing_out_of_what_does_not_fit():
     assert at_temperature(NOTHING_FITS, np.zeros((3, 4), np.float32), 2.0) == NOTHING_FITS
+
+
+def test_no_text_comes_out_where_a_blank_is_impossible():
+    logits = np.array([[0.0, -1e6, -1e6], [-1e3, -1e6, 0.0]], np.float32)  # nothing, then b
+    assert list(likely_texts(logits, trie([(1,)]))) == []
+
+
+def test_a_reading_names_the_steps_that_it_was_measured_on():
+    assert greedy_decode(_one_hot("a--b")).steps == (0, 3)
+    assert greedy_decode(_one_hot("---")).steps == (0, 1, 2)
+    # b was likelier in step 2 than the blank that is read
+    assert beam_decode(_one_hot("a-b"), trie([(1,)])).steps == (0, 2)

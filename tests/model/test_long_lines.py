@@ -44,6 +44,13 @@ def test_no_character_is_lost_or_doubled_wherever_the_seams_fall(shift, pitch):
     assert read_in_parts(line) == tuple(ids)
 
 
+def test_the_steps_of_a_line_go_on_where_a_segment_ends():
+    parts = [greedy_decode(logits_of(part)) for part in ([0, 1, 0], [2, 2], [0, 0])]
+    line = merged(zip(parts, (3, 2, 2), strict=True))
+    assert line.spans == ((1, 2), (3, 5))
+    assert line.steps == (1, 3, 4, 5, 6)
+
+
 @pytest.mark.parametrize("shift", range(CHUNK))
 def test_equal_neighbours_stay_two(shift):
     line = [0] * shift + [5, 0, 0] * 20 + [0] * 9
