@@ -10,7 +10,7 @@ import torch
 
 from crnnkit.errors import CheckpointError, VocabError
 from crnnkit.model.checkpoint import load_checkpoint, new_checkpoint, save_checkpoint
-from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage
+from crnnkit.model.config import CheckpointInfo, ClassicConfig, ClassicConv, ModelConfig, Stage
 from crnnkit.serving import export
 from crnnkit.serving.export import export_onnx
 from crnnkit.serving.recognizer import Recognizer
@@ -47,6 +47,20 @@ def test_the_file_reads_as_its_checkpoint_over_batches_and_widths(
     batch = np.random.default_rng(5).normal(size=(5, 1, 32, 224)).astype(np.float32)
     wanted = load_checkpoint(checkpoint_path).model(torch.from_numpy(batch)).detach().numpy()
     np.testing.assert_allclose(exported.logits(batch), wanted, atol=1e-4)
+
+
+CLASSIC = ClassicConfig(
+    convs=(ClassicConv(4, kernel_hw=(34, 3)),), lstm_hidden=3, projection=0, head_bias=True
+)
+
+
+@pytest.mark.parametrize("config", [TINY, CLASSIC, replace(CLASSIC, head_bias=False)])
+def test_the_bias_of_the_head_costs_nothing(config, tmp_path):
+    checkpoint = new_checkpoint(CheckpointInfo("0123456789", config))
+    save_checkpoint(tmp_path / "best.safetensors", checkpoint)
+    path = export_onnx(tmp_path / "best.safetensors", tmp_path / "model.onnx").onnx_path
+    (last,) = (node for node in onnx.load(path).graph.node if "logits" in node.output)
+    assert last.op_type == "MatMul"  # added to every logit afterwards, it would
 
 
 def test_the_description_travels_inside(checkpoint_path, tmp_path):
