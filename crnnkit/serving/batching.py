@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crnnkit.serving.network import Network
-
-MAX_BATCH_LINES = 32
+from crnnkit.serving.network import Network, most_lines
 
 
 class BusyError(Exception):
@@ -71,14 +69,10 @@ class BatchedNetwork:
     """
 
     def __init__(
-        self,
-        network: Network,
-        max_lines: int = MAX_BATCH_LINES,
-        on_batch: Callable[[int], None] = lambda lines: None,
+        self, network: Network, on_batch: Callable[[int], None] = lambda lines: None
     ) -> None:
         """Wrap `network`; `on_batch` is told the number of lines of every batch."""
         self._network = network
-        self._max_lines = max_lines
         self._on_batch = on_batch
         self._changed = threading.Condition()
         self._waiting: list[_Call] = []
@@ -103,10 +97,10 @@ class BatchedNetwork:
 
     def _take_along(self, first: _Call) -> list[_Call]:
         """The call and those waiting of its width, oldest first, as many as fit."""
-        batch, lines = [first], len(first.images)
+        batch, lines, most = [first], len(first.images), most_lines(first.images.shape[3])
         for call in self._waiting:
             is_alike = call is not first and call.images.shape[1:] == first.images.shape[1:]
-            if is_alike and lines + len(call.images) <= self._max_lines:
+            if is_alike and lines + len(call.images) <= most:
                 batch.append(call)
                 lines += len(call.images)
         self._waiting = [call for call in self._waiting if call not in batch]

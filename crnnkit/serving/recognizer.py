@@ -26,7 +26,7 @@ from crnnkit.preprocessing.tensors import (
     line_to_array,
     line_width,
 )
-from crnnkit.serving.network import Network, load_network
+from crnnkit.serving.network import Network, load_network, most_lines
 from crnnkit.serving.pages import read_pages
 from crnnkit.serving.readings import LineReading, PageLine
 
@@ -115,8 +115,9 @@ class Recognizer:
         """Read pictures of one line each while they come, and give the readings in their order.
 
         Only lines of equal padded width share a batch, so a reading never depends on the
-        others. A line waits for at most `batch_size` lines of its width and for at most
-        `LOOK_AHEAD` lines in all, so the sources need not end.
+        others. A line waits for at most `batch_size` lines of its width, fewer of wide ones
+        (`network.most_lines`), and for at most `LOOK_AHEAD` lines in all, so the sources need not
+        end.
 
         Args:
             constraint: which texts may come out. A line too short for any of them reads as
@@ -150,7 +151,7 @@ class Recognizer:
                 readings[index] = self._upright(found, waiting, constraint)
             else:
                 buckets[width].append(waiting)
-            if width in buckets and len(buckets[width]) == batch_size:
+            if width in buckets and len(buckets[width]) == min(batch_size, most_lines(width)):
                 readings |= self._read_bucket(buckets.pop(width), constraint)
             if index - given == LOOK_AHEAD and given not in readings:
                 readings |= self._read_bucket(buckets.pop(next(iter(buckets))), constraint)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from crnnkit.serving.batching import BatchedNetwork, BusyError, Gate
+from crnnkit.serving.network import MAX_COLUMNS
 
 
 class HeldNetwork:
@@ -75,8 +76,8 @@ def test_only_equal_widths_share(call_while_held):
 
 def test_a_batch_holds_no_more_lines_than_it_may(call_while_held):
     network = HeldNetwork()
-    batched = BatchedNetwork(network, max_lines=4)
-    call_while_held(network, batched, [lines(i, number=3) for i in range(3)])
+    waiting = [lines(i, number=3, width=MAX_COLUMNS // 4) for i in range(3)]
+    call_while_held(network, BatchedNetwork(network), waiting)
     assert [shape[0] for shape in network.shapes] == [1, 3, 3, 3]
 
 

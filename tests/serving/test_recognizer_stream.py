@@ -8,6 +8,7 @@ import pytest
 from crnnkit.errors import ConfigError
 from crnnkit.model.config import CheckpointInfo
 from crnnkit.serving import recognizer as recognizer_module
+from crnnkit.serving.network import MAX_COLUMNS
 from crnnkit.serving.recognizer import Recognizer
 
 CHARSET = "0123456789ABC"
@@ -44,6 +45,19 @@ def test_a_stream_need_not_end_and_waits_for_few_lines(monkeypatch):
         assert int(next(stream).text, 16) == number % 13
         assert number <= taken <= number + 10
     assert {shape[3]: shape[0] for shape in network.shapes} == {64: 4, 320: 1}
+
+
+def test_batches_hold_fewer_of_wider_lines_and_one_of_the_widest():
+    network = BarNetwork()
+    recognizer = Recognizer(network, CheckpointInfo(CHARSET), "bars")
+    widths = (MAX_COLUMNS // 4, MAX_COLUMNS // 2 + 32, MAX_COLUMNS)
+    recognizer.read_lines([np.zeros((32, width), np.uint8) for width in widths for _ in range(6)])
+    assert network.shapes == [
+        *[(4, 1, 32, widths[0])],
+        *[(1, 1, 32, widths[1])] * 6,
+        *[(1, 1, 32, widths[2])] * 6,
+        *[(2, 1, 32, widths[0])],
+    ]
 
 
 def test_a_stream_refuses_at_once_and_not_at_its_first_line():
