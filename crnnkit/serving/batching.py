@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,42 +59,80 @@ class _Call:
 
     images: NDArray[np.float32]
     logits: NDArray[np.float32] | None = None
+    woken: threading.Event = field(default_factory=threading.Event)
+    """Set once there are logits, or once the call may run a batch."""
 
 
 class BatchedNetwork:
     """A network that threads may call at will: calls that wait together share a batch.
 
-    While one batch runs, calls pile up; the first to wake takes all of its own width along, so
-    no time is spent waiting for company. Only equal widths share, as everywhere. If a batch
-    fails, each of its calls tries again on its own account, and gets its own error.
+    Some batches run at once. While they do, calls pile up; the oldest takes all of its own width
+    along, so no time is spent waiting for company. Only equal widths share, as everywhere. A call
+    that is alone is spread over the batches that may run at once. If a batch fails, each of its
+    calls tries again on its own account, and gets its own error.
     """
 
     def __init__(
-        self, network: Network, on_batch: Callable[[int], None] = lambda lines: None
+        self,
+        network: Network,
+        parallel: int = 1,
+        on_batch: Callable[[int], None] = lambda lines: None,
     ) -> None:
-        """Wrap `network`; `on_batch` is told the number of lines of every batch."""
+        """Wrap `network`.
+
+        Args:
+            parallel: the most batches that run at once.
+            on_batch: is told the number of lines of every batch.
+        """
         self._network = network
+        self._parallel = parallel
         self._on_batch = on_batch
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._waiting: list[_Call] = []
-        self._is_running = False
+        self._running = 0
+        self._helpers = ThreadPoolExecutor(parallel, "batch")
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, C, H, W) → logits (B, T, V)."""
+        num_parts = min(len(images), self._parallel - self._running)
+        if num_parts < 2:
+            return self._answer(images)
+        mine, *others = np.array_split(images, num_parts)
+        answers = [self._helpers.submit(self._answer, other) for other in others]
+        return np.concatenate([self._answer(mine), *(answer.result() for answer in answers)])
+
+    def _answer(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits, once it is the lines' turn."""
         call = _Call(images)
-        with self._changed:
-            self._waiting.append(call)
-            self._changed.wait_for(lambda: call.logits is not None or not self._is_running)
+        with self._lock:
+            has_turn = self._running < self._parallel
+            if has_turn:
+                self._running += 1
+            else:
+                self._waiting.append(call)
+        if not has_turn:
+            call.woken.wait()
             if call.logits is not None:
                 return call.logits
-            self._is_running = True
+        with self._lock:
             batch = self._take_along(call)
         try:
             return self._run_or_alone(batch)
         finally:
-            with self._changed:
-                self._is_running = False
-                self._changed.notify_all()
+            self._hand_on(batch)
+
+    def _hand_on(self, batch: list[_Call]) -> None:
+        """Wake the calls that have logits, and let the oldest of the others have the turn."""
+        with self._lock:
+            others = batch[1:]
+            self._waiting[:0] = [call for call in others if call.logits is None]
+            woken = [call for call in others if call.logits is not None]
+            if self._waiting:
+                woken.append(self._waiting.pop(0))
+            else:
+                self._running -= 1
+        for call in woken:
+            call.woken.set()
 
     def _take_along(self, first: _Call) -> list[_Call]:
         """The call and those waiting of its width, oldest first, as many as fit."""

@@ -16,6 +16,7 @@ from crnnkit.serving import monitoring
 from crnnkit.serving.batching import BatchedNetwork
 from crnnkit.serving.readings import PageLine
 from crnnkit.serving.recognizer import Recognizer
+from crnnkit.serving.threads import usable_cores
 from crnnkit.vocab import Vocab
 
 POLL_SECONDS = 0.25
@@ -55,13 +56,18 @@ class LoadedModel:
 def load_reader(path: Path) -> PageReader:
     """A recogniser whose threads share batches, of an .onnx file or an exported checkpoint.
 
+    As many batches run at once as there are cores, each in one thread: that keeps cores busier
+    than single lines in several threads would, and no thread waits, spinning, for work.
+
     Raises:
         CheckpointError: if the file is missing, damaged or no model of ours.
     """
     is_checkpoint = path.suffix == ".safetensors"
-    recognizer = Recognizer.load(_exported(path) if is_checkpoint else path, share_cores=True)
+    recognizer = Recognizer.load(_exported(path) if is_checkpoint else path, num_threads=1)
     recognizer.name = path.name
-    recognizer.network = BatchedNetwork(recognizer.network, on_batch=monitoring.BATCH_LINES.observe)
+    recognizer.network = BatchedNetwork(
+        recognizer.network, usable_cores(), monitoring.BATCH_LINES.observe
+    )
     return recognizer
 
 

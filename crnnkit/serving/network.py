@@ -31,8 +31,6 @@ MAX_COLUMNS = 2048
 """Pixel columns that a batch holds, unless its only line is wider. More are read no faster; and the
 scores of 7,000 characters, 14 MiB for so many, come anew from the system, cleared, from 32 MiB on.
 """
-SPINNING = "session.intra_op.allow_spinning"
-"""Whether threads of onnxruntime that have nothing to do keep their core busy for a while."""
 
 
 class Network(Protocol):
@@ -47,14 +45,12 @@ def most_lines(width: int) -> int:
     return max(1, MAX_COLUMNS // width)
 
 
-def load_network(
-    path: Path, num_threads: int | None, share_cores: bool = False
-) -> tuple[Network, CheckpointInfo]:
+def load_network(path: Path, num_threads: int | None) -> tuple[Network, CheckpointInfo]:
     """Load an .onnx file or a .safetensors checkpoint; see `Recognizer.load`."""
     if num_threads is not None and num_threads < 1:
         raise ConfigError(f"num_threads is {num_threads}; it must be at least 1.")
     if path.suffix == ".onnx":
-        return _load_onnx(path, num_threads or usable_cores(), share_cores)
+        return _load_onnx(path, num_threads or usable_cores())
     if path.suffix == ".safetensors":
         return _load_torch(path, num_threads)
     if path.suffix in (".pth", ".pt", ".ckpt", ".bin"):
@@ -64,8 +60,8 @@ def load_network(
     raise CheckpointError(f"{path}: {path.suffix!r} is no model format read here. {remedy}")
 
 
-def _load_onnx(path: Path, num_threads: int, share_cores: bool) -> tuple[Network, CheckpointInfo]:
-    session, description = _open_onnx(path, num_threads, share_cores)
+def _load_onnx(path: Path, num_threads: int) -> tuple[Network, CheckpointInfo]:
+    session, description = _open_onnx(path, num_threads)
     if description is None:
         raise CheckpointError(
             f"{path}: an ONNX file, but not one of crnnkit: its metadata lacks {METADATA_KEY!r}, "
@@ -81,14 +77,11 @@ def _load_onnx(path: Path, num_threads: int, share_cores: bool) -> tuple[Network
     return network, info
 
 
-def _open_onnx(
-    path: Path, num_threads: int, share_cores: bool
-) -> tuple[onnxruntime.InferenceSession, str | None]:
+def _open_onnx(path: Path, num_threads: int) -> tuple[onnxruntime.InferenceSession, str | None]:
     """The network and its description, if it has one."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry(SPINNING, "0" if share_cores else "1")
     # Both keep memory for the widest batch ever seen; every new width would add to it.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False

@@ -70,9 +70,7 @@ class Recognizer:
         """Asked where the network is unsure; None = the network alone reads."""
 
     @classmethod
-    def load(
-        cls, path: str | Path, num_threads: int | None = None, share_cores: bool = False
-    ) -> "Recognizer":
+    def load(cls, path: str | Path, num_threads: int | None = None) -> "Recognizer":
         """Load an .onnx file (onnxruntime) or a .safetensors checkpoint (torch, on the CPU).
 
         Args:
@@ -80,14 +78,12 @@ class Recognizer:
             num_threads: threads for one batch. None takes every core this process may use (a
                 container's quota counts), and leaves torch as it is: torch has one number for
                 the whole process.
-            share_cores: let go of a core while there is nothing to compute, so that other threads
-                of the process have it: for services. Batches of one caller take a little longer.
 
         Raises:
             CheckpointError: if the file is missing, damaged, or no model of crnnkit.
         """
         path = Path(path)
-        return cls(*load_network(path, num_threads, share_cores), name=path.name)
+        return cls(*load_network(path, num_threads), name=path.name)
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, 1, H, W) → (B, T, V); what labels write otherwise counts for what they write."""

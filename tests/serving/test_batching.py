@@ -81,6 +81,51 @@ def test_a_batch_holds_no_more_lines_than_it_may(call_while_held):
     assert [shape[0] for shape in network.shapes] == [1, 3, 3, 3]
 
 
+class CountingNetwork:
+    """Answers each line with its own first pixel, and knows how many batches ever ran at once."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.lock = seconds, threading.Lock()
+        self.running = self.most = 0
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """(B, 1, H, W) → (B, 1, 1)."""
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            self.shapes.append(images.shape)
+        time.sleep(self.seconds)
+        with self.lock:
+            self.running -= 1
+        return images[:, :, 0, :1].copy()
+
+
+@pytest.mark.parametrize("parallel", [1, 2, 3])
+def test_as_many_batches_run_at_once_as_may_and_every_call_gets_its_own_lines(parallel):
+    network = CountingNetwork(0.002)
+    batched = BatchedNetwork(network, parallel)
+
+    def ask(number: int) -> bool:
+        size = 1 + number % 3
+        answer = batched(lines(number, number=size, width=32 * (1 + number % 2)))
+        return answer.tolist() == [[[number]]] * size
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(ask, number) for number in range(200)]
+        assert all(answer.result(20) for answer in answers)
+    assert network.most == parallel
+    assert len(network.shapes) < 200  # some waited together
+
+
+def test_a_call_that_is_alone_is_spread_and_its_lines_keep_their_order():
+    network = CountingNetwork(0.2)
+    images = np.concatenate([lines(value) for value in range(5)])
+    answer = BatchedNetwork(network, parallel=2)(images)
+    assert answer[:, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert (network.most, sorted(shape[0] for shape in network.shapes)) == (2, [2, 3])
+
+
 @pytest.mark.parametrize("values", [(13, 1, 2), (1, 2, 13)], ids=["first", "last"])
 def test_a_failing_call_fails_alone(wait_until, values):
     def network(images: np.ndarray) -> np.ndarray:

@@ -5,8 +5,8 @@ import sys
 import onnxruntime
 import pytest
 
+from crnnkit.serving import network
 from crnnkit.serving.models import load_reader
-from crnnkit.serving.network import SPINNING
 from crnnkit.serving.recognizer import Recognizer
 
 
@@ -20,15 +20,18 @@ def test_onnxruntime_tells_nobody_which_model_is_read(onnx_path, tmp_path):
     assert [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name.lower()] == []
 
 
-@pytest.mark.parametrize(("load", "spins"), [(load_reader, "0"), (Recognizer.load, "1")])
-def test_idle_threads_leave_the_service_its_cores(onnx_path, monkeypatch, load, spins):
-    made: list[str] = []
+@pytest.mark.parametrize(("load", "threads"), [(load_reader, 1), (Recognizer.load, 3)])
+def test_the_service_computes_a_batch_in_one_thread_and_others_in_all(
+    onnx_path, monkeypatch, load, threads
+):
+    made: list[int] = []
 
     class Watched(onnxruntime.InferenceSession):
         def __init__(self, content, options, *args, **kwargs):
-            made.append(options.get_session_config_entry(SPINNING))
+            made.append(options.intra_op_num_threads)
             super().__init__(content, options, *args, **kwargs)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Watched)
+    monkeypatch.setattr(network, "usable_cores", lambda: 3)
     load(onnx_path)
-    assert made == [spins]
+    assert made == [threads]
