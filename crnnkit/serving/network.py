@@ -92,6 +92,8 @@ def _open_onnx(path: Path, num_threads: int) -> tuple[onnxruntime.InferenceSessi
         session = onnxruntime.InferenceSession(
             content, options, ["CPUExecutionProvider"], enable_fallback=False
         )
+        # Kept by onnxruntime to start over elsewhere, which it is told not to.
+        session._model_bytes = None
         return session, session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     except FileNotFoundError:
         raise CheckpointError(

@@ -35,3 +35,17 @@ def test_the_service_computes_a_batch_in_one_thread_and_others_in_all(
     monkeypatch.setattr(network, "usable_cores", lambda: 3)
     load(onnx_path)
     assert made == [threads]
+
+
+def test_a_loaded_network_does_not_keep_the_content_of_its_file(onnx_path, monkeypatch):
+    made: list[onnxruntime.InferenceSession] = []
+
+    class Watched(onnxruntime.InferenceSession):
+        def __init__(self, *args, **kwargs):
+            made.append(self)
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Watched)
+    Recognizer.load(onnx_path)
+    content = onnx_path.read_bytes()
+    assert content not in list(vars(made[0]).values())
