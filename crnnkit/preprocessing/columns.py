@@ -5,6 +5,8 @@ does, at the top right corner, so that cut out it shows a line of characters tha
 side; `as_row` sets them upright.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -45,17 +47,18 @@ def find_columns(boxes: np.ndarray, text_height: float, size_hw: tuple[int, ...]
         return columns
     rows = _touching(boxes, (reach, 0), size_hw)
     row_widths = {row: box[2] - box[0] for row, box in _bounds_of_groups(boxes, rows).items()}
-    narrow = [
-        stack
-        for stack, box in bounds.items()
-        if np.median([row_widths[row] for row in rows[stacks == stack]])
-        <= 1.6 * max(text_height, box[2] - box[0])
-    ]
+
+    def is_narrow(stack: int) -> bool:
+        widths = sorted(row_widths[row] for row in rows[stacks == stack].tolist())
+        middle = (widths[(len(widths) - 1) // 2] + widths[len(widths) // 2]) / 2
+        left, _, right, _ = bounds[stack]
+        return bool(middle <= 1.6 * max(text_height, right - left))
+
     for stack in tall:
         members = stacks == stack
-        is_new = stack in narrow and not columns[members].any()
+        is_new = not columns[members].any() and is_narrow(stack)
         if is_new and _is_column(boxes[members], bounds[stack][2] - bounds[stack][0]):
-            members = np.isin(stacks, _extended(bounds[stack], narrow, bounds))
+            members = np.isin(stacks, _extended(bounds[stack], is_narrow, bounds))
             columns[members] = columns.max() + 1
     return columns
 
@@ -70,18 +73,21 @@ def _bounds_of_groups(boxes: np.ndarray, groups: np.ndarray) -> dict[int, np.nda
     return dict(zip(ids.tolist(), np.hstack([starts, ends]), strict=True))
 
 
-def _extended(column: np.ndarray, stacks: list[int], bounds: dict[int, np.ndarray]) -> list[int]:
+def _extended(
+    column: np.ndarray, is_narrow: Callable[[int], bool], bounds: dict[int, np.ndarray]
+) -> list[int]:
     """The stacks above and below a column that go on with it, across a gap of one character."""
     width = column[2] - column[0]
     members: list[int] = []
     while True:
         more = [
             stack
-            for stack in stacks
+            for stack, (left, top, right, bottom) in bounds.items()
             if stack not in members
-            and bounds[stack][0] >= column[0] - 0.2 * width
-            and bounds[stack][2] <= column[2] + 0.2 * width
-            and max(bounds[stack][1] - column[3], column[1] - bounds[stack][3]) <= width
+            and left >= column[0] - 0.2 * width
+            and right <= column[2] + 0.2 * width
+            and max(top - column[3], column[1] - bottom) <= width
+            and is_narrow(stack)
         ]
         if not more:
             return members
@@ -115,9 +121,9 @@ def as_row(column: np.ndarray) -> np.ndarray | None:
 def _touching(boxes: np.ndarray, reach_xy: tuple[int, int], size_hw: tuple[int, ...]) -> np.ndarray:
     """(N,) group of every box: those that touch once they reach so far to either side."""
     painted = np.zeros(size_hw[:2], np.uint8)
-    x, y = reach_xy
-    for left, top, right, bottom in boxes:
-        painted[max(0, top - y) : bottom + y, max(0, left - x) : right + x] = 1
+    reach = np.array([*reach_xy, *reach_xy])
+    for left, top, right, bottom in np.maximum(boxes + reach * (-1, -1, 1, 1), 0).tolist():
+        painted[top:bottom, left:right] = 1
     _, groups = cv2.connectedComponents(painted, connectivity=4)
     centres = (boxes[:, :2] + boxes[:, 2:]) // 2
     return groups[centres[:, 1], centres[:, 0]]

@@ -218,7 +218,7 @@ def _groups(boxes: np.ndarray, text_height: float, size_hw: tuple[int, ...]) -> 
     # The upper and lower fifth stay free, lest a descender joins two lines.
     bars = np.stack([-reach, 0.2 * height, reach, -0.2 * height], axis=1) + boxes
     painted = np.zeros(size_hw, np.uint8)
-    for left, top, right, bottom in np.maximum(bars.round().astype(int), 0):
+    for left, top, right, bottom in np.maximum(bars.round().astype(int), 0).tolist():
         painted[top : max(bottom, top + 1), left:right] = 1
     _, groups = cv2.connectedComponents(painted, connectivity=4)
     x, y = (boxes[:, :2] + boxes[:, 2:]).T // 2
@@ -244,7 +244,9 @@ def _with_marks(
     places = np.stack([left - reach, top, right + reach, bottom + _MARK_BELOW * height], axis=1)
     places = np.maximum(places.round().astype(int), 0)
     beside = np.zeros(size_hw, np.int32)
-    for (x, y, end_x, end_y), group in zip(places[is_high], groups[is_high], strict=True):
+    for (x, y, end_x, end_y), group in zip(
+        places[is_high].tolist(), groups[is_high].tolist(), strict=True
+    ):
         beside[y:end_y, x:end_x] = group
     is_mark = ~np.isin(groups, groups[is_high])
     marks = np.concatenate([boxes[is_mark], specks])
@@ -263,15 +265,15 @@ def _joined_parts(groups: list[np.ndarray]) -> list[np.ndarray]:
         return []
     largest = 1.3 * np.median(bounds[:, 3] - bounds[:, 1])
     owner = np.arange(len(groups))
-    for i in np.argsort(bounds[:, 1]):
-        union = np.hstack(
-            [np.minimum(bounds, bounds[i])[:, :2], np.maximum(bounds, bounds[i])[:, 2:]]
-        )
-        shared = np.minimum(bounds, bounds[i])[:, 2] - np.maximum(bounds, bounds[i])[:, 0]
-        narrower = np.minimum(bounds[:, 2] - bounds[:, 0], bounds[i, 2] - bounds[i, 0])
-        is_part = (union[:, 2:] - union[:, :2] <= largest).all(1) & (shared >= 0.8 * narrower)
-        if is_part[i]:
-            owner[np.isin(owner, owner[is_part])] = owner[i]
+    # what is as long as a line is no part of a character
+    small = np.flatnonzero((bounds[:, 2:] - bounds[:, :2] <= largest).all(1))
+    places = bounds[small]
+    for i in small[np.argsort(places[:, 1])]:
+        least, most = np.minimum(places, bounds[i]), np.maximum(places, bounds[i])
+        narrower = np.minimum(places[:, 2] - places[:, 0], bounds[i, 2] - bounds[i, 0])
+        is_part = (most[:, 2:] - least[:, :2] <= largest).all(1)
+        is_part &= least[:, 2] - most[:, 0] >= 0.8 * narrower
+        owner[np.isin(owner, owner[small[is_part]])] = owner[i]
     return [
         np.concatenate([groups[i] for i in np.flatnonzero(owner == o)]) for o in np.unique(owner)
     ]
@@ -283,11 +285,16 @@ def _line(boxes: np.ndarray, scale: float) -> _Line:
     whole = boxes[:, 2:].max(0) - boxes[:, :2].min(0)
     # one character may have only low strokes, as : and 二
     is_one = 0.1 * whole[1] <= whole[0] <= 1.6 * whole[1]
-    line_height = float(whole[1] if is_one else np.percentile(height, 75))
+    line_height = float(whole[1] if is_one else _upper_quartile(height))
     is_tall = height >= 0.5 * line_height
     corners = np.concatenate([boxes[:, corner] for corner in ([0, 1], [2, 1], [2, 3], [0, 3])])
     centres = (boxes[is_tall, :2] + boxes[is_tall, 2:]) / 2
     return _Line(corners / scale, centres / scale, line_height / scale)
+
+
+def _upper_quartile(values: np.ndarray) -> float:
+    """What `np.percentile` gives at 75, at a tenth of its cost for the few values of a line."""
+    return float(np.interp(0.75 * (len(values) - 1), np.arange(len(values)), np.sort(values)))
 
 
 def _ordered_quads(lines: list[_Line]) -> list[np.ndarray]:

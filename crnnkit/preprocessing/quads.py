@@ -70,8 +70,9 @@ def on_page(quads: Sequence[np.ndarray], crop: np.ndarray) -> list[Quad]:
 def _crop_corners(quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Corners (4, 2) of a quad and of the upright picture that is cut out by it, px."""
     corners = np.asarray(quad, dtype=np.float32)
-    sides = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)
-    width, height = (max(1, round(float(max(sides[i], sides[i + 2])))) for i in (0, 1))
+    along = corners - corners[[1, 2, 3, 0]]
+    sides = np.sqrt((along * along).sum(axis=1)).tolist()
+    width, height = (max(1, round(max(sides[i], sides[i + 2]))) for i in (0, 1))
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
     return corners, target
 

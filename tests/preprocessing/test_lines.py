@@ -329,6 +329,11 @@ def test_crop_line_sets_a_sloping_line_upright(page):
         assert np.corrcoef(crop.ravel(), straight.ravel())[0, 1] > 0.85
 
 
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=9))
+def test_the_height_of_a_line_is_the_upper_quartile_of_its_characters(heights):
+    assert lines._upper_quartile(np.array(heights)) == pytest.approx(np.percentile(heights, 75))
+
+
 def test_crop_line_keeps_what_hangs_over_the_border():
     image = np.full((20, 30), 77, np.uint8)
     crop = crop_line(image, np.array([[-5, -5], [40, -5], [40, 30], [-5, 30]]))
