@@ -1,7 +1,6 @@
 """From logits to characters, with numpy alone."""
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -201,7 +200,7 @@ def _ranked(
             log_scale += math.log(blank)
             continue
         beam = _extended(beam, blank, tried, language)
-        totals = [(sum(ending), prefix) for prefix, ending in beam.items()]
+        totals = [(a + b, prefix) for prefix, (a, b) in beam.items()]
         totals.sort(key=itemgetter(0), reverse=True)
         ranked = (prefix for _, prefix in totals)
         kept = list(islice(filter(begins_a_text, ranked) if automaton else ranked, beam_size))
@@ -246,18 +245,23 @@ def _extended(
     language: CharModel | None,
 ) -> dict[Prefix, Ending]:
     """The prefixes after one more step; a prefix stays by a blank or by its last character."""
-    in_blank: dict[Prefix, float] = {}
-    in_character: dict[Prefix, float] = defaultdict(float)
+    found: dict[Prefix, Ending] = {}
+    longer: list[tuple[Prefix, float]] = []
+    tried = list(candidates.items())
     for prefix, (after_blank, after_character) in beam.items():
         total = after_blank + after_character
         last = prefix[-1] if prefix else BLANK_ID
-        in_blank[prefix] = total * blank
-        in_character[prefix] += after_character * candidates.get(last, 0.0)
-        for i, probability in candidates.items():
-            before = after_blank if i == last else total
-            factor = language.factor(prefix, i) if language else 1.0
-            in_character[*prefix, i] += probability * before * factor
-    return {prefix: (in_blank.get(prefix, 0.0), p) for prefix, p in in_character.items()}
+        found[prefix] = total * blank, after_character * candidates.get(last, 0.0)
+        for i, probability in tried:
+            weight = (after_blank if i == last else total) * probability
+            if weight and language:
+                weight *= language.factor(prefix, i)
+            if weight:
+                longer.append(((*prefix, i), weight))
+    for prefix, weight in longer:
+        in_blank, in_character = found.get(prefix, (0.0, 0.0))
+        found[prefix] = in_blank, in_character + weight
+    return found
 
 
 def at_temperature(decoded: Decoded, logits: NDArray[np.floating], temperature: float) -> Decoded:
