@@ -43,6 +43,9 @@ def crop_line(page: np.ndarray, quad: np.ndarray) -> np.ndarray:
     Returns:
         uint8 picture, as wide and high as the longer of the quad's opposite sides.
     """
+    height, width = page.shape[:2]
+    if np.array_equal(quad, [[0, 0], [width, 0], [width, height], [0, height]]):
+        return page  # what the warp would give, too, for a line that was cut out by its owner
     corners, target = _crop_corners(quad)
     # Corners are pixel borders, OpenCV's coordinates pixel centres: half a pixel apart.
     warp = cv2.getPerspectiveTransform(corners - 0.5, target - 0.5)

@@ -76,3 +76,10 @@ def test_a_mark_lies_on_the_page_where_it_was_printed():
     y, x = np.nonzero(crop_line(page, SHEET) > 128)
     (quad,) = on_page([np.array([[x.mean(), y.mean()]] * 4) + 0.5], SHEET)
     np.testing.assert_allclose(quad[0], (122, 72), atol=0.5)
+
+
+def test_all_of_a_picture_is_cut_out_of_it_for_nothing():
+    picture = np.random.default_rng(0).integers(0, 256, (30, 90), np.uint8)
+    quad = np.array([[0, 0], [90, 0], [90, 30], [0, 30]], np.float32)
+    assert crop_line(picture, quad) is picture
+    assert crop_line(picture, quad[::-1]) is not picture
