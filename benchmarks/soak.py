@@ -4,19 +4,29 @@
 
 The service runs as a process of its own and is asked by several clients at once: lines, packets of
 lines, pages, options, corrections, uploads that are cut off, altered or no pictures, and now and
-then a model is copied over the served one and another brought back.
+then a model takes the served one's place and another is brought back.
+
+Memory swings with what is at work, so single looks at it say little. It is looked at four times a
+second, told as a median from stage to stage, and once more at rest after each, when what lies free
+has been given back. It counts as flat if, once the first tenth of the requests is over (by then
+two models are held, as for good), neither median of the later stages is more than 10 % above that
+of the earlier ones.
 """
 
 import argparse
 import http.client
+import itertools
 import random
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
 import onnx
 import psutil
@@ -24,9 +34,14 @@ import psutil
 from benchmarks.serve import ask, body_of, cpu_seconds, start
 from crnnkit.dataset.index import read_index
 from crnnkit.dataset.pages import read_pages
+from crnnkit.files import whole_file
+from crnnkit.serving import memory
 
-TOLD_AT = (500, 1000, 2000, 5000, 10_000, 20_000)
-"""Numbers of requests after which memory is told."""
+STAGE = 1000
+"""Requests after which memory is told, and half of that the first time."""
+LOOK_SECONDS = 0.25
+REST_SECONDS = 1.5 * memory.SECONDS
+MOST_GROWTH = 1.1
 Request = tuple[str, bytes, set[int]]
 """Route, form and the statuses that may be answered."""
 BOX = "[[0, 0], [80, 0], [80, 20], [0, 20]]"
@@ -106,20 +121,59 @@ def other_bytes(model: Path, folder: Path) -> list[bytes]:
     return [model.read_bytes(), (folder / "other.onnx").read_bytes()]
 
 
-def soak(
-    server: psutil.Process, port: int, mix: Mix, number: int, clients: int, swap: Callable[[], None]
+class Stage(NamedTuple):
+    """The service's memory, MiB, over some requests."""
+
+    requests: int
+    """Answered by its end."""
+    under_load: float
+    """Median."""
+    at_rest: float
+
+
+def growth(stages: Sequence[Stage]) -> tuple[float, float]:
+    """Memory of the later half of the stages by that of the earlier, under load and at rest, the
+    first tenth of the requests left out."""
+    counted = [stage for stage in stages if stage.requests > stages[-1].requests / 10]
+    if len(counted) < 2:
+        raise SystemExit("too few requests to tell whether memory is flat")
+    halves = counted[: len(counted) // 2], counted[len(counted) // 2 :]
+    (load, rest), (later_load, later_rest) = (
+        (median(s.under_load for s in half), median(s.at_rest for s in half)) for half in halves
+    )
+    return later_load / load, later_rest / rest
+
+
+@contextmanager
+def watched(server: psutil.Process) -> Iterator[list[int]]:
+    """The memory of a process, MiB, looked at again and again until the end."""
+    seen, stopped = [server.memory_info().rss >> 20], threading.Event()
+
+    def look() -> None:
+        while not stopped.wait(LOOK_SECONDS):
+            seen.append(server.memory_info().rss >> 20)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def ask_many(
+    port: int, mix: Mix, number: int, clients: int, swap: Callable[[], None]
 ) -> Counter[int]:
-    """Ask `number` times and tell the memory; return how often each status was answered."""
-    statuses: Counter[int] = Counter()
-    lock, began = threading.Lock(), time.perf_counter()
+    """Ask `number` times; return how often each status was answered."""
+    statuses, lock, turns = Counter[int](), threading.Lock(), iter(range(number))
 
     def client(_: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
         while True:
             with lock:
-                if statuses.total() >= number:
+                if next(turns, None) is None:
                     return
-                statuses[0] += 1  # asked, not answered
             route, body, expected = mix.next()
             if route == "/api/models/reload":
                 swap()
@@ -127,18 +181,31 @@ def soak(
             if status not in expected:
                 raise SystemExit(f"{route} answered {status} to a form that begins {body[:200]!r}")
             with lock:
-                statuses[0] -= 1
                 statuses[status] += 1
-                answered = statuses.total() - statuses[0]
-                if answered in TOLD_AT or answered == number:
-                    mib = server.memory_info().rss >> 20
-                    seconds = time.perf_counter() - began
-                    cpu = cpu_seconds(server)
-                    print(f"{answered} requests: {mib} MiB, {seconds:.0f} s, CPU {cpu:.0f} s")
 
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(client, range(clients)))
     return statuses
+
+
+def soak(
+    server: psutil.Process, ask: Callable[[int], Counter[int]], number: int
+) -> tuple[list[Stage], Counter[int]]:
+    """Ask `number` times, stage by stage, and tell the memory."""
+    stages: list[Stage] = []
+    statuses, began = Counter[int](), time.perf_counter()
+    for end in [STAGE // 2, *range(STAGE, number, STAGE), number]:
+        with watched(server) as seen:
+            statuses += ask(end - statuses.total())
+        time.sleep(REST_SECONDS)
+        stages.append(Stage(end, median(seen), server.memory_info().rss >> 20))
+        print(
+            f"{end} requests: {median(seen):.0f} MiB (at most {max(seen)}), at rest "
+            f"{stages[-1].at_rest}; {time.perf_counter() - began:.0f} s, "
+            f"CPU {cpu_seconds(server):.0f} s",
+            flush=True,
+        )
+    return stages, statuses
 
 
 def main() -> None:
@@ -155,14 +222,14 @@ def main() -> None:
     lines = [line.image.read_bytes() for index in options.index for line in read_index(index)]
     pages = [page.image.read_bytes() for index in options.pages for page in read_pages(index)]
     with tempfile.TemporaryDirectory() as name:
-        folder, turn = Path(name), Counter[str]()
+        folder, turn, alone = Path(name), itertools.count(1), threading.Lock()
         contents = other_bytes(options.model, folder)
         served = folder / "serving.onnx"
         served.write_bytes(contents[0])
 
         def swap() -> None:
-            turn["swaps"] += 1
-            served.write_bytes(contents[turn["swaps"] % 2])
+            with alone, whole_file(served) as partial:
+                partial.write_bytes(contents[next(turn) % 2])
 
         feedback = ("--feedback", str(folder / "feedback"))
         process, port = start(served, options.server_cores, *feedback)
@@ -170,7 +237,15 @@ def main() -> None:
             server = psutil.Process(process.pid)
             print(f"started: {server.memory_info().rss >> 20} MiB")
             mix = Mix(lines, pages, options.seed)
-            print(soak(server, port, mix, options.requests, options.clients, swap))
+            stages, statuses = soak(
+                server,
+                lambda number: ask_many(port, mix, number, options.clients, swap),
+                options.requests,
+            )
+            print(f"statuses: {dict(statuses)}")
+            load, rest = growth(stages)
+            verdict = "flat" if max(load, rest) <= MOST_GROWTH else "NOT FLAT"
+            print(f"{verdict}: later by earlier stages {load:.2f} under load, {rest:.2f} at rest")
         finally:
             process.terminate()
             process.wait()
