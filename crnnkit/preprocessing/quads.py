@@ -33,22 +33,29 @@ def _shared_area(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     return shared, cv2.contourArea(a) + cv2.contourArea(b) - shared
 
 
-def crop_line(page: np.ndarray, quad: np.ndarray) -> np.ndarray:
+def crop_line(page: np.ndarray, quad: np.ndarray, sheet: np.ndarray | None = None) -> np.ndarray:
     """Cut a line, or a sheet, out of its page and set it upright by a perspective warp.
 
     Args:
         page: uint8 (H, W) or (H, W, 3) RGB.
         quad: (4, 2) corners in px, clockwise from the top left corner of the text.
+        sheet: (4, 2) corners of a sheet on the page; `quad` is then in px of the picture that is
+            cut out by them. The line is taken from the page itself all the same: each time that
+            pixels are interpolated costs sharpness.
 
     Returns:
         uint8 picture, as wide and high as the longer of the quad's opposite sides.
     """
     height, width = page.shape[:2]
-    if np.array_equal(quad, [[0, 0], [width, 0], [width, height], [0, height]]):
+    whole = [[0, 0], [width, 0], [width, height], [0, height]]
+    if sheet is None and np.array_equal(quad, whole):
         return page  # what the warp would give, too, for a line that was cut out by its owner
     corners, target = _crop_corners(quad)
     # Corners are pixel borders, OpenCV's coordinates pixel centres: half a pixel apart.
     warp = cv2.getPerspectiveTransform(corners - 0.5, target - 0.5)
+    if sheet is not None:
+        seen, flat = _crop_corners(sheet)
+        warp = warp @ cv2.getPerspectiveTransform(seen - 0.5, flat - 0.5)
     size = (round(float(target[2, 0])), round(float(target[2, 1])))
     return cv2.warpPerspective(
         page, warp, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE

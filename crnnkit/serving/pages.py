@@ -1,6 +1,7 @@
 """Pages: found lines, the right way up, read and put in their places."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from statistics import median
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from crnnkit.serving.readings import LineReading, PageLine
 Quad = NDArray[np.float32]
 """(4, 2) corners x, y, clockwise from the text's top left."""
 ReadLines = Callable[[Iterable[UInt8Image]], list[LineReading]]
+CutLine = Callable[[Quad], UInt8Image]
+"""Takes a line out of its picture."""
 
 NUM_PROBES = 7
 """Lines that are read both ways up where it is doubtful which way up a page is."""
@@ -37,6 +40,7 @@ class _Part(NamedTuple):
     picture: UInt8Image
     quads: list[Quad]
     """In px of the picture, in reading order."""
+    page: UInt8Image
     sheet: Quad | None
     """Corners of the sheet on its page."""
 
@@ -60,12 +64,12 @@ def read_pages(sources: Iterable[ImageSource], read_lines: ReadLines) -> list[li
         for number, source in enumerate(sources):
             places.append([])
             for part in _parts(read_image(source)):
-                picture, quads, known = _prepared(part.picture, part.quads, read_lines)
+                cut, quads, known = _prepared(part, read_lines)
                 first = len(places[number])
                 places[number] += quads if part.sheet is None else on_page(quads, part.sheet)
                 best.update({(number, first + index): known[index] for index in known})
                 for index, quad in enumerate(quads):
-                    for view in _views(picture, quad, is_known=index in known):
+                    for view in _views(cut, quad, is_known=index in known):
                         owners.append((number, first + index))
                         yield view
 
@@ -82,15 +86,15 @@ def _parts(page: UInt8Image) -> Iterator[_Part]:
     gray = to_gray(page)
     sheet = find_sheet(gray)
     if sheet is None:
-        yield _Part(page, find_lines(gray), None)
+        yield _Part(page, find_lines(gray), page, None)
         return
     around, middle = _lines_around(gray, sheet), sheet[:, 1].mean()
     above = [quad for quad in around if quad[:, 1].mean() < middle]
     below = [quad for quad in around if quad[:, 1].mean() >= middle]
-    yield _Part(page, above, None)
+    yield _Part(page, above, page, None)
     flat = crop_line(page, sheet)
-    yield _Part(flat, find_lines(flat), sheet)
-    yield _Part(page, below, None)
+    yield _Part(flat, find_lines(flat), page, sheet)
+    yield _Part(page, below, page, None)
 
 
 def _lines_around(gray: np.ndarray, sheet: Quad) -> list[Quad]:
@@ -103,32 +107,44 @@ def _lines_around(gray: np.ndarray, sheet: Quad) -> list[Quad]:
 
 
 def _prepared(
-    page: UInt8Image, quads: list[Quad], read_lines: ReadLines
-) -> tuple[UInt8Image, list[Quad], dict[int, LineReading]]:
-    """The page in focus, the quads of its lines, the way up its text stands, and what the longest
-    of them say: if read with doubt, they are tried the other way up."""
+    part: _Part, read_lines: ReadLines
+) -> tuple[CutLine, list[Quad], dict[int, LineReading]]:
+    """What cuts out a part's lines, in focus, their quads, the way up the text stands, and what the
+    longest of them say: if read with doubt, they are tried the other way up."""
+    quads = part.quads
+    cut = _cutter(part)
     if len(quads) < 2:
-        return page, quads, {}
-    page = deblur(flatten_light(page) if is_unevenly_lit(page) else page)
+        return cut, quads, {}
     probes = sorted(range(len(quads)), key=lambda index: _length(quads[index]))[-NUM_PROBES:]
-    crops = [crop_line(page, quads[index]) for index in probes]
+    crops = [cut(quads[index]) for index in probes]
     readings = read_lines(crops)
     if median(reading.confidence for reading in readings) < SURE:
         turned = read_lines(map(half_turn, crops))
         if sum(r.certainty for r in turned) > 1.2 * sum(r.certainty for r in readings):
             quads = [np.roll(quad, 2, axis=0) for quad in reversed(quads)]
             probes, readings = [len(quads) - 1 - index for index in probes], turned
-    return page, quads, dict(zip(probes, readings, strict=True))
+    return cut, quads, dict(zip(probes, readings, strict=True))
 
 
-def _views(page: UInt8Image, quad: Quad, is_known: bool) -> Iterator[UInt8Image]:
+def _cutter(part: _Part) -> CutLine:
+    """Cuts lines out of a part's picture, brought into focus and evenly lit; of a sheet that needs
+    neither, out of the photograph."""
+    picture = part.picture
+    if len(part.quads) > 1:
+        picture = deblur(flatten_light(picture) if is_unevenly_lit(picture) else picture)
+    if part.sheet is not None and np.array_equal(picture, part.picture):
+        return partial(crop_line, part.page, sheet=part.sheet)
+    return partial(crop_line, picture)
+
+
+def _views(cut: CutLine, quad: Quad, is_known: bool) -> Iterator[UInt8Image]:
     """A line as it lies, unless known; one that runs downwards also as a row of its upright
     characters."""
     across, down = quad[1] - quad[0]
     runs_down = down > abs(across)
     if is_known and not runs_down:
         return
-    crop = crop_line(page, quad)
+    crop = cut(quad)
     if not is_known:
         yield crop
     if runs_down and (row := as_row(crop)) is not None:

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from crnnkit.preprocessing.quads import coverage, iou
+from crnnkit.preprocessing.quads import coverage, crop_line, iou
+from crnnkit.serving import pages
 from crnnkit.serving.pages import _text_lines, read_pages
 from crnnkit.serving.readings import LineReading
 
@@ -77,6 +78,24 @@ def test_a_photographed_sheet_is_read_from_straight_above(print_on_sheet):
     read_pages([print_on_sheet[0]], look)
     widths = [width for _, width in shapes]
     assert max(widths) - min(widths) < 0.03 * max(widths), "on the photograph 30 % apart"
+
+
+@pytest.mark.parametrize("sigma", [0.5, 2.5])
+def test_lines_of_a_sheet_come_from_the_photograph_unless_it_is_out_of_focus(
+    sigma, print_on_sheet, monkeypatch
+):
+    photo = cv2.GaussianBlur(print_on_sheet[0], (0, 0), sigma)
+    sources = []
+
+    def cut(page, quad, sheet=None):
+        sources.append("photograph" if sheet is not None and page is photo else "flat")
+        return crop_line(page, quad, sheet)
+
+    monkeypatch.setattr(pages, "crop_line", cut)
+    read_pages([photo], sure)
+    first, *lines = sources
+    assert first == "flat"  # the sheet itself
+    assert set(lines) == {"photograph" if sigma < 1 else "flat"}
 
 
 @pytest.mark.parametrize(("top", "place"), [(0, 0), (575, 6)])
