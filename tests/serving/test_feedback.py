@@ -48,13 +48,12 @@ def test_a_row_is_on_the_disk_before_it_is_told(store, page, monkeypatch):
 
 
 def test_no_row_is_added_while_the_index_is_written_anew(store, page):
-    with store._lock, ThreadPoolExecutor(1) as pool:
-        added = pool.submit(store.add, page, BOX, "A")
-        time.sleep(0.2)
-        row_meanwhile = store.index.read_text("utf-8")
-        store._lock.release()
+    with ThreadPoolExecutor(1) as pool:
+        with store._lock:  # let go of before the pool waits, whatever happens
+            added = pool.submit(store.add, page, BOX, "A")
+            time.sleep(0.2)
+            row_meanwhile = store.index.read_text("utf-8")
         added.result(20)
-        store._lock.acquire()
     assert row_meanwhile == ""
     assert len(read_index(store.index)) == 1
 
