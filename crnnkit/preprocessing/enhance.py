@@ -251,7 +251,8 @@ def estimate_skew(image: np.ndarray) -> float:
     degrees, or so far around 90 where the text lies sideways.
     """
     gray = to_gray(image)
-    scale = min(1.0, 1000 / max(gray.shape))
+    # at 1000 px, a banner twenty times as wide as high would show no strokes
+    scale = min(1.0, max(1000 / max(gray.shape), 200 / min(gray.shape)))
     if scale < 1:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     gray = 255 - gray if is_light_on_dark(gray) else gray

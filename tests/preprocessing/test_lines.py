@@ -329,6 +329,16 @@ def test_crop_line_sets_a_sloping_line_upright(page):
         assert np.corrcoef(crop.ravel(), straight.ravel())[0, 1] > 0.85
 
 
+def test_text_at_both_ends_of_a_very_wide_page_is_found(make_line):
+    page = Page(make_line, (400, 20_000))
+    for x, y in ((60, 40), (9_800, 180), (19_300, 320)):
+        page.add("GL-2024-03-001", x, y, height=48)
+    found = find_lines(page.image)
+    assert len(found) == 3
+    for quad, expected in zip(found, page.quads, strict=True):
+        assert np.abs(quad - expected).max() < 24
+
+
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=9))
 def test_the_height_of_a_line_is_the_upper_quartile_of_its_characters(heights):
     assert lines._upper_quartile(np.array(heights)) == pytest.approx(np.percentile(heights, 75))

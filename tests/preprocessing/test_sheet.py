@@ -60,7 +60,7 @@ def test_what_is_no_sheet_at_an_angle_is_none(corners):
     assert find_sheet(photograph(np.asarray(corners, np.float32))) is None
 
 
-@pytest.mark.parametrize(("table", "paper"), [(200, 230), (230, 120)])
+@pytest.mark.parametrize(("table", "paper"), [(200, 230), (230, 120), (50, 90)])
 def test_a_sheet_is_much_lighter_than_its_table(table, paper):
     assert find_sheet(photograph(SHEET, table, paper)) is None
 
