@@ -15,7 +15,8 @@ SECONDS = 5
 """Between two times of giving back."""
 M_ARENA_MAX = -8
 """Of glibc's malloc.h: the most heaps."""
-MAX_HEAPS = 2
+MAX_HEAPS = 1
+"""`malloc_trim` does not give back what lies free at the end of a further heap: up to 64 MiB."""
 
 
 def keep_small(seconds: float = SECONDS) -> Callable[[], None]:
