@@ -44,9 +44,7 @@ def train(
     general_data: Annotated[
         Path | None, typer.Option(help="Folder of general lines, so that nothing is forgotten.")
     ] = None,
-    general_share: Annotated[
-        float, typer.Option(help="Their share of an epoch's pixel columns.")
-    ] = 0.25,
+    general_share: Annotated[float, typer.Option(help="Their share of an epoch's columns.")] = 0.25,
     max_forgetting: Annotated[
         float | None, typer.Option(help="No epoch is best whose general CER rose by more.")
     ] = None,
@@ -59,6 +57,7 @@ def train(
         bool, typer.Option(help="Batch norm keeps the base's statistics.")
     ] = False,
     conv_lr_share: Annotated[float, typer.Option(help="Convolutions' share of lr.")] = 1.0,
+    dropout: Annotated[float | None, typer.Option(help="Left out of the head's inputs.")] = None,
     rare_repeat: Annotated[int, typer.Option(help="Show rare lines up to so often.")] = 3,
     turn: Annotated[str, typer.Option(help="auto: find upside-down lines; never.")] = "auto",
     language: Annotated[str, typer.Option(help="auto: learn the labels'; never.")] = "auto",

@@ -56,6 +56,9 @@ class TrainConfig:
     the lines are dealt out to processes."""
     weight_decay: float = 0.01
     """AdamW's, on weight matrices only."""
+    dropout: float | None = None
+    """Share of what the head sees that a training step leaves out (Srivastava et al. 2014). None:
+    0.3 from random weights, which learn few lines by heart; otherwise the checkpoint's own."""
     max_gradient_norm: float = 5.0
     """Gradients longer than this (L2) are shortened to it."""
     average_decay: float = 0.998
@@ -119,7 +122,7 @@ class TrainConfig:
             ),
             shares=(
                 *("warmup", "frozen_share", "average_decay", "general_share", "blend_base"),
-                "nothing_share",
+                *("nothing_share", "dropout"),
             ),
         )
         if not 0 <= self.varied_share <= 1:
@@ -231,7 +234,7 @@ def _range_faults(
     return [
         *(f"{n} is {values[n]}, must be > 0" for n in positive if values[n] <= 0),
         *(f"{n} is {values[n]}, must be ≥ 0" for n in not_negative if (values[n] or 0) < 0),
-        *(f"{n} is {values[n]}, must be ≥ 0, < 1" for n in shares if not 0 <= values[n] < 1),
+        *(f"{n} is {values[n]}, must be ≥ 0, < 1" for n in shares if not 0 <= (values[n] or 0) < 1),
     ]
 
 

@@ -23,7 +23,6 @@ TINY = ModelConfig(
     stages=(Stage(8, (2, 2)), Stage(16, (2, 1)), Stage(24, (4, 2))),
     bottleneck=24,
     lstm_hidden=16,
-    dropout=0.0,
 )
 
 
@@ -42,6 +41,7 @@ def config(toy_data, tmp_path):
         minutes=1e6,  # or the rate of the first steps would depend on how fast the machine is
         batch_size=4,
         epoch_lines=1,
+        dropout=0.0,
         precision="float32",
     )
 
@@ -117,6 +117,26 @@ def test_a_pretrained_checkpoint_keeps_its_characters_and_takes_the_datas(config
     assert tuned.vocab_change.new == ""
     assert read_info(tuned.best_path).charset == "0123456789AB 北京市XYZ"
     assert read_info(tuned.best_path).training["pretrained_ckpt"] == "best.safetensors"
+
+
+def test_random_weights_drop_more_than_a_checkpoint_does_unless_told(config, tmp_path):
+    default = replace(config, dropout=None, epochs=1)
+    fresh = train(default)
+    assert load_checkpoint(fresh.best_path).model.dropout.p == start.DROPOUT > TINY.dropout
+    for asked, kept in ((None, start.DROPOUT), (0.7, 0.7)):
+        again = replace(default, pretrained_ckpt=fresh.best_path, dropout=asked)
+        tuned = load_checkpoint(train(replace(again, output_dir=tmp_path / str(asked))).best_path)
+        assert tuned.model.dropout.p == tuned.info.model.dropout == kept
+
+
+def test_what_a_step_leaves_out_changes_what_is_learnt(config, tmp_path):
+    fresh = train(config)
+    settings = replace(config, pretrained_ckpt=fresh.best_path, epochs=1)
+    losses = [
+        train(replace(settings, dropout=share, output_dir=tmp_path / str(share))).history[0]
+        for share in (0.0, 0.9)
+    ]
+    assert losses[0].train_loss < losses[1].train_loss
 
 
 def test_a_vocabulary_that_lacks_characters_is_refused(config, tmp_path):
