@@ -6,6 +6,7 @@ side; `as_row` sets them upright.
 """
 
 from collections.abc import Callable
+from statistics import median
 
 import cv2
 import numpy as np
@@ -49,10 +50,9 @@ def find_columns(boxes: np.ndarray, text_height: float, size_hw: tuple[int, ...]
     row_widths = {row: box[2] - box[0] for row, box in _bounds_of_groups(boxes, rows).items()}
 
     def is_narrow(stack: int) -> bool:
-        widths = sorted(row_widths[row] for row in rows[stacks == stack].tolist())
-        middle = (widths[(len(widths) - 1) // 2] + widths[len(widths) // 2]) / 2
         left, _, right, _ = bounds[stack]
-        return bool(middle <= 1.6 * max(text_height, right - left))
+        width = median(row_widths[row] for row in rows[stacks == stack].tolist())
+        return bool(width <= 1.6 * max(text_height, right - left))
 
     for stack in tall:
         members = stacks == stack

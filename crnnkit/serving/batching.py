@@ -135,10 +135,10 @@ class BatchedNetwork:
             call.woken.set()
 
     def _take_along(self, first: _Call) -> list[_Call]:
-        """The call and those waiting of its width, oldest first, as many as fit."""
+        """The call and those still waiting of its width, oldest first, as many as fit."""
         batch, lines, most = [first], len(first.images), most_lines(first.images.shape[3])
         for call in self._waiting:
-            is_alike = call is not first and call.images.shape[1:] == first.images.shape[1:]
+            is_alike = call.images.shape[1:] == first.images.shape[1:]
             if is_alike and lines + len(call.images) <= most:
                 batch.append(call)
                 lines += len(call.images)
