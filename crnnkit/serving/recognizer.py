@@ -198,15 +198,30 @@ class Recognizer:
         if width <= chunk:
             return self._found(self.logits(line[np.newaxis])[0], constraint)
         starts = chunk_starts(width, chunk, OVERLAP * self.line_config.height)
-        chunks = (self.logits(line[np.newaxis, ..., x : x + chunk])[0] for x in starts)
         time_steps = self.model_config.time_steps
-        parts = segments(chunks, [time_steps(x + chunk) - time_steps(chunk) for x in starts])
+        parts = segments(
+            self._chunk_logits(line[..., x : x + chunk] for x in starts),
+            [time_steps(x + chunk) - time_steps(chunk) for x in starts],
+        )
         if constraint is not None:
             return self._found(np.concatenate(list(parts)), constraint)
         # language knows how lines begin, not how chunks do
         found = [(self._at_temperature(greedy_decode(part), part), len(part)) for part in parts]
         raw = merged((each.raw, length) for each, length in found)
         return _Found(raw, merged((each.honest, length) for each, length in found))
+
+    def _chunk_logits(self, chunks: Iterable[FloatLine]) -> Iterator[NDArray[np.float32]]:
+        """Logits (T, V) of each chunk (1, H, W), one after the other.
+
+        A chunk that looks like the one before is not read again: where a header was altered, a
+        small file is a line of 30,000 px, empty but for its beginning.
+        """
+        before: FloatLine | None = None
+        for chunk in chunks:
+            if before is None or not np.array_equal(chunk, before):
+                logits = self.logits(chunk[np.newaxis])[0]
+            before = chunk
+            yield logits
 
     def _found(self, logits: NDArray[np.float32], constraint: Constraint | None) -> "_Found":
         language = self.language

@@ -24,3 +24,13 @@ def test_no_character_of_a_long_line_is_lost_or_doubled(base, shift, make_line):
     assert line.shape[1] > base.line_config.max_width + 2 * OVERLAP * base.line_config.height
     shifted = np.hstack([np.full((len(line), shift), 255, np.uint8), line])
     assert base.read_line(shifted).text == WORD * TIMES
+
+
+def test_emptiness_is_read_once_however_long_it_is(base, make_line, monkeypatch):
+    """An altered header makes a line of 30,000 px of a small file, empty but for its beginning."""
+    widths, network = [], base.network
+    monkeypatch.setattr(base, "network", lambda x: widths.append(x.shape[3]) or network(x))
+    line = make_line("设备维护")
+    long = np.hstack([line, np.full((len(line), 800 * len(line)), 255, np.uint8)])
+    assert base.read_line(long).text == "设备维护"
+    assert widths == [base.line_config.max_width] * 2  # the beginning, and what is like the rest
