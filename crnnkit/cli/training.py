@@ -57,7 +57,7 @@ def train(
         bool, typer.Option(help="Batch norm keeps the base's statistics.")
     ] = False,
     conv_lr_share: Annotated[float, typer.Option(help="Convolutions' share of lr.")] = 1.0,
-    dropout: Annotated[float | None, typer.Option(help="Left out of the head's inputs.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Of head's inputs, lines' context.")] = None,
     rare_repeat: Annotated[int, typer.Option(help="Show rare lines up to so often.")] = 3,
     turn: Annotated[str, typer.Option(help="auto: find upside-down lines; never.")] = "auto",
     language: Annotated[str, typer.Option(help="auto: learn the labels'; never.")] = "auto",

@@ -57,8 +57,9 @@ class TrainConfig:
     weight_decay: float = 0.01
     """AdamW's, on weight matrices only."""
     dropout: float | None = None
-    """Share of what the head sees that a training step leaves out (Srivastava et al. 2014). None:
-    0.3 from random weights, which learn few lines by heart; otherwise the checkpoint's own."""
+    """Share of what the head sees that a training step leaves out (Srivastava et al. 2014), and of
+    the lines that it reads without their context (`CRNN.hidden`). None: 0.3 from random weights,
+    which learn few lines by heart; otherwise the checkpoint's own."""
     max_gradient_norm: float = 5.0
     """Gradients longer than this (L2) are shortened to it."""
     average_decay: float = 0.998

@@ -22,7 +22,7 @@ from crnnkit.vocab import Vocab
 
 DROPOUT = 0.3
 """Of a network from random weights. The 0.1 of the base suits the many lines that it saw: with
-0.3, 405 plates teach to read others with a quarter fewer wrong characters (benchmarks/LOG.md)."""
+0.3, 405 plates teach to read others with a third fewer wrong characters (benchmarks/LOG.md)."""
 
 
 def starting_point(

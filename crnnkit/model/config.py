@@ -48,7 +48,7 @@ class ModelConfig:
     lstm_hidden: int = 128
     """Hidden units of the BiLSTM, each direction."""
     dropout: float = 0.1
-    """Share of the head's inputs dropped in training."""
+    """Share of the head's inputs, and of the lines' contexts, that training leaves out."""
 
     def __post_init__(self) -> None:
         """Refuse a stack whose height does not come out."""

@@ -80,8 +80,19 @@ class CRNN(nn.Module):
     def hidden(self, images: Tensor) -> Tensor:
         """(B, 1, H, W) → what the head sees of each time step, (B, T, bottleneck)."""
         features = self.features(images)
-        context = self.context(self._neighbours(features))
-        return cast(Tensor, self.dropout(torch.relu(features + context)))
+        return cast(Tensor, self.dropout(torch.relu(features + self._context(features))))
+
+    def _context(self, features: Tensor) -> Tensor:
+        """What the LSTM adds to each step, (B, T, bottleneck); in training not to every line.
+
+        With few lines it learns by heart what stands where in them, and the convolutions rely on
+        that: a line without context can only be read by its strokes (a branch that is left out
+        for whole samples: Huang et al. 2016, "Deep Networks with Stochastic Depth").
+        """
+        context = cast(Tensor, self.context(self._neighbours(features)))
+        if not self.training:
+            return context
+        return context * self.dropout(context.new_ones(len(context), 1, 1))
 
     def _neighbours(self, features: Tensor) -> Tensor:
         """(B, T, bottleneck) → what the LSTM sees left and right of each step, (B, T, 2·hidden).

@@ -51,6 +51,18 @@ def test_gradients_reach_every_weight():
     assert silent == []
 
 
+def test_in_training_a_share_of_the_lines_is_read_without_context():
+    torch.manual_seed(0)
+    model = CRNN(replace(TINY, dropout=0.4), 7)
+    torch.nn.init.normal_(model.context.weight)
+    features = torch.randn(500, 4, TINY.bottleneck)
+    context = model.eval()._context(features)
+    varied = model.train()._context(features)
+    silent = (varied == 0).all(2).all(1)
+    assert 0.3 < silent.float().mean() < 0.5
+    torch.testing.assert_close(varied[~silent], context[~silent] / 0.6)
+
+
 def test_the_recurrent_branch_starts_as_if_it_were_not_there():
     model = CRNN(TINY, 7).eval()
     images = torch.randn(1, 1, 32, 64)
