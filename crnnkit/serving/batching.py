@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +60,9 @@ class _Call:
 
     images: NDArray[np.float32]
     logits: NDArray[np.float32] | None = None
-    woken: threading.Event = field(default_factory=threading.Event)
-    """Set once there are logits, or once the call may run a batch."""
+    woken: SimpleQueue[None] = field(default_factory=SimpleQueue)
+    """Told once there are logits, or once the call may run a batch. An Event would wake the thread
+    that waits and have it wait again, for the lock that the other thread still holds."""
 
 
 class BatchedNetwork:
@@ -111,7 +113,7 @@ class BatchedNetwork:
             else:
                 self._waiting.append(call)
         if not has_turn:
-            call.woken.wait()
+            call.woken.get()
             if call.logits is not None:
                 return call.logits
         with self._lock:
@@ -132,7 +134,7 @@ class BatchedNetwork:
             else:
                 self._running -= 1
         for call in woken:
-            call.woken.set()
+            call.woken.put(None)
 
     def _take_along(self, first: _Call) -> list[_Call]:
         """The call and those still waiting of its width, oldest first, as many as fit."""
@@ -157,7 +159,8 @@ class BatchedNetwork:
         images = np.concatenate([call.images for call in batch])
         logits = self._network(images)
         self._on_batch(len(images))
-        ends = np.cumsum([len(call.images) for call in batch])
-        for call, part in zip(batch, np.split(logits, ends[:-1]), strict=True):
-            call.logits = part
-        return logits[: ends[0]]
+        end = 0
+        for call in batch:
+            begin, end = end, end + len(call.images)
+            call.logits = logits[begin:end]
+        return logits[: len(batch[0].images)]
