@@ -18,8 +18,8 @@ BEGIN = "\n"
 MAX_ORDER = 8
 MAX_NGRAMS = 100_000
 """That a checkpoint may carry: some 2 MB."""
-MAX_FACTORS = 100_000
-"""Answers that are kept, some 20 MB, lest a service grow with every line that it reads."""
+MAX_CONTEXTS = 30_000
+"""Whose factors are kept, some 20 MB, lest a service grow with every line that it reads."""
 
 
 @dataclass(frozen=True)
@@ -93,22 +93,32 @@ class CharModel:
 
     language: Language
     vocab: Vocab
-    _factors: dict[tuple[int, ...], float] = field(default_factory=dict)
-    """Those asked for so far, by context and character."""
+    _known: dict[tuple[int, ...], dict[int, float]] = field(default_factory=dict)
+    """Factors asked for so far, by context and character."""
+
+    def known(self, prefix: tuple[int, ...]) -> dict[int, float]:
+        """The factors after the ids of `prefix` that have been asked for, by character."""
+        context = self._context(prefix)
+        known = self._known.get(context)
+        if known is None:
+            if len(self._known) >= MAX_CONTEXTS:
+                self._known.clear()
+            known = self._known[context] = {}
+        return known
 
     def factor(self, prefix: tuple[int, ...], following: int) -> float:
         """What to multiply a character's probability with, after the ids of `prefix`: (its
         probability after that ÷ its probability anywhere) to the power of the weight."""
+        known = self.known(prefix)
+        if following not in known:
+            there = self._probability(self._context(prefix), following)
+            known[following] = (there / self._probability((), following)) ** self.language.weight
+        return known[following]
+
+    def _context(self, prefix: tuple[int, ...]) -> tuple[int, ...]:
+        """As much of it as counts."""
         length = self.language.order - 1
-        context = prefix[-length:] if len(prefix) >= length else (BLANK_ID, *prefix)
-        key = (*context, following)
-        factor = self._factors.get(key)
-        if factor is None:
-            if len(self._factors) >= MAX_FACTORS:
-                self._factors.clear()
-            ratio = self._probability(context, following) / self._probability((), following)
-            factor = self._factors[key] = ratio**self.language.weight
-        return factor
+        return prefix[-length:] if len(prefix) >= length else (BLANK_ID, *prefix)
 
     def _probability(self, context: tuple[int, ...], following: int) -> float:
         """Of a character after a context, interpolated with shorter ones: Witten and Bell 1991,

@@ -59,11 +59,13 @@ def test_the_weight_is_an_exponent():
 
 def test_what_is_remembered_of_it_is_bounded(monkeypatch):
     model = CharModel(Language({"a": 6, "ab": 3}, 2, 1.0), VOCAB)
-    known = {i: model.factor((1,), i) for i in (1, 2, 3)}
-    monkeypatch.setattr(language_module, "MAX_FACTORS", 2)
-    assert {i: model.factor((2,), i) for i in (1, 2, 3)} == dict.fromkeys((1, 2, 3), 1.0)
-    assert len(model._factors) <= 2
-    assert {i: model.factor((1,), i) for i in (1, 2, 3)} == known
+    first = {i: model.factor((1,), i) for i in (1, 2, 3)}
+    assert model.known((1,)) == model.known((2, 1)) == first
+    monkeypatch.setattr(language_module, "MAX_CONTEXTS", 2)
+    for context in (2, 3):
+        assert {i: model.factor((context,), i) for i in (1, 2, 3)} == dict.fromkeys((1, 2, 3), 1.0)
+    assert len(model._known) <= 2
+    assert {i: model.factor((1,), i) for i in (1, 2, 3)} == first
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=6), min_size=2, max_size=8))
