@@ -6,13 +6,14 @@ import numpy as np
 _WORKING_PIXELS = 1_000_000
 """Larger pictures are searched at this size."""
 _MIN_SHEET_PX = 200
-"""A sheet is at least so long and wide; smaller light patches are panels and letters."""
+"""Each side of a sheet is at least so long; light patches with smaller ones are panels, letters and
+triangles with a blunt tip."""
 _EDGE = 4
 """Width in px of a sheet's soft edge in a picture."""
 _MIN_STEP = 50
 """Grey levels by which a sheet is lighter than the table beside it."""
-_MIN_SHARE, _MAX_SHARE = 0.3, 0.97
-"""Share of its picture that a sheet fills; of more there is nothing to cut off."""
+_MIN_SHARE = 0.3
+"""Share of its picture that a sheet fills at least."""
 _MIN_FILLED = 0.9
 """Share of the quad around it that a sheet fills: a corner may be torn off, discs fill 0.79."""
 _MIN_TILT = 2.0
@@ -45,7 +46,8 @@ def find_sheet(gray: np.ndarray) -> np.ndarray | None:
     corners = _quad_around(cv2.approxPolyDP(hull, _EDGE / 2, closed=True)[:, 0])
     if corners is None or not _is_sheet(corners, hull, gray.shape):
         return None
-    if np.ptp(corners, axis=0).min() < _MIN_SHEET_PX * scale or _step_at(corners, gray) < _MIN_STEP:
+    sides = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)
+    if sides.min() < _MIN_SHEET_PX * scale or _step_at(corners, gray) < _MIN_STEP:
         return None
     return np.roll(corners, -int(corners.sum(1).argmin()), axis=0) / np.float32(scale)
 
@@ -85,7 +87,7 @@ def _is_sheet(corners: np.ndarray, hull: np.ndarray, size_hw: tuple[int, ...]) -
     """Whether a quad is filled, of the right size and in the picture, and seen at an angle."""
     area = cv2.contourArea(corners)
     share = area / (size_hw[0] * size_hw[1])
-    if not _MIN_SHARE <= share <= _MAX_SHARE or cv2.contourArea(hull) < _MIN_FILLED * area:
+    if share < _MIN_SHARE or cv2.contourArea(hull) < _MIN_FILLED * area:
         return False
     is_inside = ((corners > _EDGE) & (corners < np.array(size_hw[::-1]) - _EDGE)).all(axis=1)
     sides = np.roll(corners, -1, axis=0) - corners
@@ -101,6 +103,4 @@ def _step_at(outline: np.ndarray, gray: np.ndarray) -> float:
     edge = np.ones((2 * _EDGE + 1,) * 2, np.uint8)
     inside = cv2.erode(filled, edge) > cv2.erode(filled, near)
     outside = cv2.dilate(filled, near) > cv2.dilate(filled, edge)
-    if not inside.any() or not outside.any():
-        return 0.0
     return float(np.median(gray[inside]) - np.median(gray[outside]))
