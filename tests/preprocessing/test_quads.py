@@ -26,6 +26,16 @@ def test_shared_area(other, shared, expected):
     assert coverage(SQUARE, other) == pytest.approx(shared)
 
 
+def test_quads_of_no_area_share_nothing():
+    assert iou(SQUARE * 0, SQUARE * 0) == 0
+    assert coverage(SQUARE * 0, SQUARE) == 0
+
+
+def test_quads_far_apart_are_not_cut_with_each_other(monkeypatch):
+    monkeypatch.setattr(cv2, "intersectConvexConvex", lambda a, b: pytest.fail("a search"))
+    assert iou(SQUARE, SQUARE + (9, 0)) == iou(SQUARE, SQUARE - (0, 9)) == 0
+
+
 @pytest.mark.parametrize(
     ("spans", "num_steps", "expected"),
     [
@@ -77,6 +87,42 @@ def test_a_mark_lies_on_the_page_where_it_was_printed():
     y, x = np.nonzero(crop_line(page, SHEET) > 128)
     (quad,) = on_page([np.array([[x.mean(), y.mean()]] * 4) + 0.5], SHEET)
     np.testing.assert_allclose(quad[0], (122, 72), atol=0.5)
+
+
+def test_a_cut_out_picture_is_as_large_as_the_longer_sides():
+    page = np.zeros((150, 200), np.uint8)
+    quad = np.array([[10, 10], [40, 10], [50, 60], [10, 50]], np.float32)  # 30, 51, 41 and 40 px
+    assert crop_line(page, quad).shape == (51, 41)
+    assert crop_line(page, quad[[1, 2, 3, 0]]).shape == (41, 51)
+    assert crop_line(page, SQUARE * 0).shape == (1, 1)
+
+
+@pytest.mark.parametrize("is_on_sheet", [False, True])
+def test_pixels_are_squares_and_their_values_stand_in_the_middle(is_on_sheet):
+    page = np.tile(np.arange(60, dtype=np.uint8) * 4, (50, 1))
+    shape = np.array([[20, 10], [40, 10], [40, 20], [0, 20]], np.float32)  # 20 px seen as 40
+    whole = np.array([[0, 0], [40, 0], [40, 22], [0, 22]], np.float32)
+    crop = crop_line(page, whole, shape) if is_on_sheet else crop_line(page, shape)
+    right = crop[2, -9:].astype(int)  # beside the right side, which is level with the page's
+    centres = on_page([np.array([[x + 0.5, 2.5]] * 4) for x in range(31, 40)], shape)
+    wanted = [4 * (centre[0, 0] - 0.5) for centre in centres]
+    np.testing.assert_allclose(right, wanted, atol=0.8)
+
+
+def test_a_line_that_slopes_stays_as_sharp_as_pixels_can_tell():
+    x, y = np.meshgrid(np.arange(200) + 0.5, np.arange(120) + 0.5)
+
+    def wave(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """A pattern of 5 px, which is as fine as small print."""
+        return 128 + 80 * np.sin(2 * np.pi * x / 5) * np.sin(2 * np.pi * y / 5)
+
+    page = np.rint(wave(x, y)).astype(np.uint8)
+    cos, sin = np.cos(np.radians(7)), np.sin(np.radians(7))
+    turn = np.array([[cos, sin], [-sin, cos]])
+    quad = np.array([[0, 0], [140, 0], [140, 40], [0, 40]]) @ turn + (30, 30)
+    inside = np.stack([x[:40, :140], y[:40, :140]], axis=-1) @ turn + (30, 30)
+    error = np.abs(crop_line(page, quad).astype(float) - wave(*np.moveaxis(inside, -1, 0)))
+    assert error.mean() < 2  # bilinear 8, the nearest pixel 16
 
 
 def test_all_of_a_picture_is_cut_out_of_it_for_nothing():
