@@ -1,10 +1,13 @@
 """Where the lines of a page are, and which places that look like lines are none."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from crnnkit.preprocessing.quads import coverage, crop_line, iou
+from crnnkit.preprocessing.tensors import half_turn
 from crnnkit.serving import pages
 from crnnkit.serving.pages import _text_lines, read_pages
 from crnnkit.serving.readings import LineReading
@@ -25,6 +28,173 @@ def test_what_is_much_less_sure_than_the_page_is_no_line(readings, texts):
     quad = np.array([[0, 0], [9, 0], [9, 9], [0, 9]], np.float32)
     lines = _text_lines([(LineReading(*reading, (), ()), quad) for reading in readings])
     assert [line.text for line in lines] == texts
+
+
+def test_all_that_was_read_of_a_line_is_told_of_its_place():
+    quad = np.array([[0, 0], [9, 0], [9, 5], [0, 5]], np.float32)
+    reading = LineReading("A", 0.9, (0.8,), ((0, 1),), ((0.2, 0.6),), passes_check=True)
+    (line,) = _text_lines([(reading, quad)])
+    assert (line.char_confidences, line.edges, line.passes_check) == ((0.8,), ((0.2, 0.6),), True)
+    np.testing.assert_array_equal(line.box, quad)
+    (turned,) = _text_lines([(replace(reading, turned=True), quad)])
+    np.testing.assert_array_equal(turned.box, quad[[2, 3, 0, 1]])
+
+
+# ---------------------------------------------------------------- which way up, and what is read
+
+
+class Feet:
+    """Reads how many boots stand in a line, and notes what it was shown.
+
+    `sureness` is that of lines whose boots stand on their soles, and of those that do not.
+    """
+
+    def __init__(self, *sureness: float) -> None:
+        self.sureness = sureness
+        self.shown: list[np.ndarray] = []
+
+    def __call__(self, crops) -> list[LineReading]:
+        return [self.read(crop) for crop in crops]
+
+    def read(self, crop: np.ndarray) -> LineReading:
+        self.shown.append(crop)
+        ink = crop < 128
+        half = len(ink) // 2
+        stands = ink[half:].sum() > 1.2 * ink[:half].sum()
+        number = np.count_nonzero(np.diff(ink.any(axis=0).astype(int)) == 1)
+        return LineReading("i" * number, self.sureness[0 if stands else 1], (), ())
+
+
+BOOT = np.full((24, 20), 240, np.uint8)
+BOOT[2:22, 3:7] = BOOT[15:22, 3:17] = 20
+NUMBERS = [12, 4, 9, 5, 11, 6, 10, 7, 8]
+"""Boots in each line of the page."""
+
+
+@pytest.fixture
+def boots(monkeypatch) -> np.ndarray:
+    """A page of lines that a perfect finder finds; on its head it is one, too."""
+    page = np.full((40 * len(NUMBERS) + 20, 300), 240, np.uint8)
+    quads = []
+    for row, number in enumerate(NUMBERS):
+        page[20 + 40 * row :, 20:][:24, : 20 * number] = np.tile(BOOT, number)
+        left, top, right, bottom = 18, 18 + 40 * row, 22 + 20 * number, 46 + 40 * row
+        quads.append([[left, top], [right, top], [right, bottom], [left, bottom]])
+    upright = np.array(quads, np.float32)
+    on_its_head = np.array(page.shape[::-1], np.float32) - upright[::-1, [2, 3, 0, 1]]
+
+    def find(gray: np.ndarray) -> list[np.ndarray]:
+        return list(on_its_head if np.array_equal(gray, half_turn(page)) else upright)
+
+    monkeypatch.setattr(pages, "find_lines", find)
+    return page
+
+
+def numbers_read(lines) -> list[int]:
+    return [len(line.text) for line in lines]
+
+
+def test_a_page_on_its_head_is_read_from_its_own_top(boots):
+    (lines,) = read_pages([half_turn(boots)], Feet(0.9, 0.5))
+    assert numbers_read(lines) == NUMBERS
+    for line in lines:
+        assert line.box[0, 0] > line.box[1, 0], "text begins at the right"
+        assert line.box[0, 1] > line.box[3, 1]
+
+
+def test_a_line_that_is_sure_by_chance_does_not_decide_which_way_up_a_page_is(boots):
+    class Palindrome(Feet):
+        """The longest line reads the same either way."""
+
+        def read(self, crop: np.ndarray) -> LineReading:
+            reading = super().read(crop)
+            return replace(reading, confidence=0.99) if len(reading.text) == 12 else reading
+
+    (lines,) = read_pages([half_turn(boots)], Palindrome(0.9, 0.5))
+    assert numbers_read(lines) == NUMBERS
+
+
+@pytest.mark.parametrize(
+    ("on_its_head", "is_turned"), [(0.3, False), (0.55, False), (0.65, True), (0.9, True)]
+)
+def test_a_page_is_turned_for_a_clear_gain_alone(on_its_head, is_turned, boots):
+    (lines,) = read_pages([boots], Feet(0.5, on_its_head))
+    assert numbers_read(lines) == (NUMBERS[::-1] if is_turned else NUMBERS)
+
+
+def test_every_line_is_read_once_and_the_longest_of_a_doubtful_page_both_ways_up(boots):
+    sure, doubtful = Feet(0.85, 0.1), Feet(0.75, 0.1)
+    read_pages([boots], sure)
+    assert len(sure.shown) == len(NUMBERS)
+    read_pages([boots], doubtful)
+    assert len(doubtful.shown) == len(NUMBERS) + 7
+    widths = sorted(crop.shape[1] for crop in doubtful.shown[:7])
+    assert widths == sorted(4 + 20 * number for number in NUMBERS)[-7:]
+    for crop, turned in zip(doubtful.shown[:7], doubtful.shown[7:14], strict=True):
+        np.testing.assert_array_equal(half_turn(crop), turned)
+
+
+def test_a_picture_of_one_line_is_read_once_as_it_is(monkeypatch):
+    line = cv2.GaussianBlur(np.tile(BOOT, 9), (0, 0), 2.5)
+    whole = np.array([[0, 0], [180, 0], [180, 24], [0, 24]], np.float32)
+    monkeypatch.setattr(pages, "find_lines", lambda gray: [whole])
+    reader = Feet(0.5, 0.9)
+    read_pages([line], reader)
+    (shown,) = reader.shown
+    np.testing.assert_array_equal(shown, line)
+
+
+def test_lines_of_a_good_page_are_cut_out_as_they_are(boots):
+    reader = Feet(0.9, 0.1)
+    tinted = (boots * 0.7).astype(np.uint8)
+    (lines,) = read_pages([tinted], reader)
+    for line in lines:
+        crop = crop_line(tinted, line.box)
+        assert any(np.array_equal(crop, shown) for shown in reader.shown)
+
+
+def test_lines_in_a_shadow_are_evened_and_soft_ones_sharpened(boots):
+    quad = pages.find_lines(boots)[0]
+    good = crop_line(boots, quad).astype(int)
+    for fault in (
+        (boots * np.linspace(1, 0.25, boots.shape[1])).astype(np.uint8),
+        cv2.GaussianBlur(boots, (0, 0), 1.5),
+    ):
+        reader = Feet(0.9, 0.1)
+        read_pages([fault], reader)
+        (shown,) = (crop for crop in reader.shown if crop.shape == good.shape)
+        assert np.abs(shown - good).mean() < 0.7 * np.abs(crop_line(fault, quad) - good).mean()
+
+
+COLUMN = np.full((200, 60), 240, np.uint8)
+for _boot in range(8):
+    COLUMN[4 + 24 * _boot :, 20:][:24, :20] = BOOT
+
+
+@pytest.mark.parametrize(
+    ("sureness", "text"),
+    [
+        ((0.9, 0.3), "iiiiiiii"),  # set in a row, the characters stand upright
+        ((0.1, 0.9), "i"),  # or the column was a line that lies on its side
+        ((0.7, 0.9), "iiiiiiii"),  # what says more counts for more
+    ],
+)
+def test_a_column_is_read_as_it_lies_and_as_a_row(sureness, text, monkeypatch):
+    column = np.array([[42, 2], [42, 198], [18, 198], [18, 2]], np.float32)
+    monkeypatch.setattr(pages, "find_lines", lambda gray: [column])
+
+    class FirstAsItLies(Feet):
+        """Takes a column that lies on its side for one letter."""
+
+        def read(self, crop: np.ndarray) -> LineReading:
+            row = super().read(crop)
+            lies = len(self.shown) == 1
+            return replace(row, text="i" if lies else row.text, confidence=self.sureness[lies])
+
+    reader = FirstAsItLies(*sureness)
+    (lines,) = read_pages([COLUMN], reader)
+    assert [line.text for line in lines] == [text]
+    assert len(reader.shown) == 2
 
 
 # ---------------------------------------------------------------- a sheet at an angle
@@ -105,6 +275,14 @@ def test_what_stands_around_a_sheet_is_read_before_or_after_it(top, place, print
     (lines,) = read_pages([photo, np.full((300, 400), 255, np.uint8)], sure)[:1]
     assert len(lines) == 7
     assert [coverage(line.box, SHEET) > 0.5 for line in lines].index(False) == place
+
+
+def test_what_stands_close_to_a_sheet_is_read(print_on_sheet):
+    photo, _ = print_on_sheet
+    cv2.putText(photo, "EXIT 12", (330, 80), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 250, 2)
+    (lines,) = read_pages([photo], sure)
+    assert len(lines) == 7
+    assert coverage(lines[0].box, SHEET) < 0.3
 
 
 def test_a_light_patch_without_text_is_no_sheet(print_on_sheet):
