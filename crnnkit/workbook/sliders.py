@@ -11,6 +11,8 @@ from crnnkit.preprocessing.enhance import STEPS, choose_steps, enhance, turn
 from crnnkit.preprocessing.images import encode_image
 
 UInt8Image = NDArray[np.uint8]
+TABLE = 40
+"""Grey level of the table under a photographed page."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +25,35 @@ class Faults:
     """Sigma of a Gaussian, pixels."""
     slope: float = 0.0
     """Degrees by which its lines fall to the right."""
+    tilt: float = 0.0
+    """Photographed as a sheet on a dark table: degrees by which the camera leans back; 0 = not."""
 
     def made_in(self, page: UInt8Image) -> UInt8Image:
         """A copy of the page, uint8 (H, W) or (H, W, 3), with the faults in it."""
         image = turn(page, -self.slope)[0]
+        if self.tilt:
+            image = _photographed(image, self.tilt)
         light = np.linspace(1, 1 - self.shadow, image.shape[1])
         image = np.rint(image * (light if image.ndim == 2 else light[:, None])).astype(np.uint8)
         if self.blur_px:
             image = cv2.GaussianBlur(image, (0, 0), self.blur_px).astype(np.uint8)
         return image
+
+
+def _photographed(page: UInt8Image, tilt: float) -> UInt8Image:
+    """A page on a dark table, seen by a camera that leans back by degrees and stands three page
+    heights away, a little to the left."""
+    height, width = page.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    x, y = ((corners - [0.4 * width, height / 2]) / height).T
+    lean = np.radians(tilt)
+    seen = np.stack([x, y * np.cos(lean)], axis=1) * (3 / (3 - y * np.sin(lean)))[:, np.newaxis]
+    # a twelfth of the page's height is left of the table around it
+    seen = ((seen - seen.min(axis=0) + 1 / 12) * height).astype(np.float32)
+    size = np.ceil(seen.max(axis=0) + height / 12).astype(int).tolist()
+    view = cv2.getPerspectiveTransform(corners, seen)
+    photo = cv2.warpPerspective(page, view, size, flags=cv2.INTER_CUBIC, borderValue=(TABLE,) * 3)
+    return photo.astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -70,12 +92,13 @@ class EnhanceSliders:
         self.shadow = _slider("Shadow", 0.9, 0.05)
         self.blur = _slider("Blur, px", 3.0, 0.25)
         self.slope = _slider("Slope, °", 30.0, 0.5, least=-30.0)
+        self.tilt = _slider("Tilt, °", 40.0, 1.0)
         self.auto = ipywidgets.ToggleButton(value=True, description="auto", button_style="info")
         self.switches = {name: ipywidgets.ToggleButton(description=name) for name in STEPS}
         self.message = ipywidgets.HTML()
         layout = {"max_width": "49%"}
         self.before, self.after = (ipywidgets.Image(format="png", layout=layout) for _ in "ba")
-        sliders = [self.shadow, self.blur, self.slope]
+        sliders = [self.shadow, self.blur, self.slope, self.tilt]
         rows = (sliders, [self.auto, *self.switches.values()], [self.before, self.after])
         wrapped = {"flex_flow": "row wrap", "align_items": "flex-start"}
         sliders_row, steps_row, pictures = (ipywidgets.Box(row, layout=wrapped) for row in rows)
@@ -88,7 +111,7 @@ class EnhanceSliders:
 
     def show(self, steps: tuple[str, ...] | None) -> None:
         """Mend the page by these steps, None = `auto`'s, and bring the view in line."""
-        faults = Faults(self.shadow.value, self.blur.value, self.slope.value)
+        faults = Faults(*(part.value for part in (self.shadow, self.blur, self.slope, self.tilt)))
         self.state = mend(self.page, faults, steps)
         for name, switch in self.switches.items():
             switch.disabled = self.state.is_auto

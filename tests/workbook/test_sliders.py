@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from crnnkit.preprocessing.enhance import STEPS, choose_steps, enhance, estimate_skew
+from crnnkit.preprocessing.enhance import STEPS, choose_steps, enhance, estimate_skew, to_gray
 from crnnkit.preprocessing.images import read_image
+from crnnkit.preprocessing.sheet import find_sheet
 from crnnkit.workbook.sliders import EnhanceSliders, Faults, mend
 
 
@@ -45,6 +46,7 @@ def test_each_fault_is_made_as_strong_as_it_says(channels, page):
         (Faults(shadow=0.7), "auto: flatten_light"),
         (Faults(blur_px=1.5), "auto: deblur"),
         (Faults(slope=7), "auto: deskew"),
+        (Faults(tilt=25), "auto: flatten_sheet"),
         (Faults(0.7, 1.5, 7), "auto: deskew, flatten_light, deblur"),
     ],
 )
@@ -53,6 +55,28 @@ def test_auto_names_the_steps_against_the_faults(faults, message, page):
     assert state.message == message
     np.testing.assert_array_equal(state.before, faults.made_in(page))
     assert choose_steps(state.after) == ()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_tilted_camera_sees_the_far_end_of_a_page_smaller(channels, page):
+    image = page if channels == 1 else np.dstack([page] * 3)
+    narrower = []
+    for tilt in (10, 20, 30):
+        photo = Faults(tilt=tilt).made_in(image)
+        assert photo.ndim == image.ndim
+        border = np.concatenate([photo[0], photo[-1], photo[:, 0], photo[:, -1]])
+        assert (border == 40).all(), "all of the page lies on the table"
+        left_top, right_top, right_bottom, left_bottom = find_sheet(to_gray(photo))
+        narrower.append((right_top - left_top)[0] / (right_bottom - left_bottom)[0])
+    assert 1 > narrower[0] > narrower[1] > narrower[2] > 0.7
+
+
+def test_what_flattening_a_sheet_does_can_be_seen(page):
+    state = mend(page, Faults(tilt=25), ("flatten_sheet",))
+    assert state.before[:, 0].max() < 60 < state.after[:, 0].min(), "no table is left"
+    flat = cv2.resize(state.after, (70, 40), interpolation=cv2.INTER_AREA)
+    good = cv2.resize(page, (70, 40), interpolation=cv2.INTER_AREA)
+    assert np.abs(flat.astype(int) - good).mean() < 6
 
 
 def test_steps_by_hand_are_applied_in_their_order(page):
@@ -87,7 +111,12 @@ def test_a_good_page_comes_first_and_stays_as_it_is(page):
 
 @pytest.mark.parametrize(
     ("slider", "value", "step"),
-    [("shadow", 0.7, "flatten_light"), ("blur", 1.5, "deblur"), ("slope", 7.0, "deskew")],
+    [
+        ("shadow", 0.7, "flatten_light"),
+        ("blur", 1.5, "deblur"),
+        ("slope", 7.0, "deskew"),
+        ("tilt", 25.0, "flatten_sheet"),
+    ],
 )
 def test_a_slider_makes_its_fault_and_auto_sets_the_switch_against_it(slider, value, step, page):
     sliders = EnhanceSliders(page)
