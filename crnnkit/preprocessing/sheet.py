@@ -56,6 +56,7 @@ def _quad_around(outline: np.ndarray) -> np.ndarray | None:
     """(4, 2) corners of a quad around a convex outline (N, 2), None if that is a triangle.
 
     Side by side is left out, the one whose neighbours meet behind it with the least area added.
+    Neighbours that meet on the other side enclose the whole outline: never the least.
     """
     points = outline.astype(np.float32)
     while len(points) > 4:
@@ -74,13 +75,13 @@ def _quad_around(outline: np.ndarray) -> np.ndarray | None:
 def _meeting(
     before: np.ndarray, start: np.ndarray, end: np.ndarray, after: np.ndarray
 ) -> np.ndarray | None:
-    """Where the side to `start` and the side from `end`, both made longer, meet, if they do."""
+    """Where the side to `start` and the side from `end`, made longer, meet; None if parallel."""
     directions = np.stack([start - before, end - after], axis=1).astype(float)
     determinant = float(np.linalg.det(directions))
     if abs(determinant) < 1e-6:
         return None
-    along, back = np.linalg.solve(directions, end - start) * (1, -1)
-    return start + np.float32(along) * (start - before) if min(along, back) >= 0 else None
+    along, _ = np.linalg.solve(directions, end - start)
+    return start + np.float32(along) * (start - before)
 
 
 def _is_sheet(corners: np.ndarray, hull: np.ndarray, size_hw: tuple[int, ...]) -> bool:

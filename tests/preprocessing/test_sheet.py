@@ -72,7 +72,7 @@ def test_grain_does_not_hide_a_sheet():
 
 
 def test_a_sheet_out_of_focus_has_a_soft_edge():
-    picture = cv2.GaussianBlur(photograph(SHEET, 120, 200), (0, 0), 4)
+    picture = cv2.GaussianBlur(photograph(SHEET, 120, 188), (0, 0), 4)
     np.testing.assert_allclose(find_sheet(picture), SHEET, atol=8)
 
 
@@ -160,6 +160,22 @@ def test_a_sheet_is_much_lighter_than_its_table(table, paper):
 def test_a_round_sign_is_no_sheet():
     picture = np.full((700, 700), 40, np.uint8)
     cv2.ellipse(picture, (350, 350), (330, 250), 20, 0, 360, 230, -1)
+    assert find_sheet(picture) is None
+
+
+def test_a_stop_sign_seen_at_an_angle_is_no_sheet():
+    corners = np.radians(np.arange(22.5, 360, 45))
+    octagon = np.stack([300 + 318 * np.cos(corners), 200 + 212 * np.sin(corners)], axis=1)
+    sign = np.full((400, 600), 40, np.uint8)
+    cv2.fillConvexPoly(sign, octagon.astype(np.int32), 230)
+    edges = np.array([[0, 0], [600, 0], [600, 400], [0, 400]], np.float32)
+    view = cv2.getPerspectiveTransform(edges, SHEET * 1.5 + np.float32(40))
+    assert find_sheet(cv2.warpPerspective(sign, view, (1120, 800), borderValue=40)) is None
+
+
+def test_a_bright_bar_is_no_sheet():
+    picture = np.zeros((300, 300), np.uint8)
+    picture[100, 100:200] = 255
     assert find_sheet(picture) is None
 
 
