@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -66,9 +66,9 @@ def _ocr() -> Response:
     with service().gate.turn():  # before anything of the body is looked at
         uploads = _uploads()
         reader = service().model.current.reader
-        _refuse_unknown(*MAX_CONSTRAINT_LENGTH, "chars", "min_confidence")
-        constraint = _constraint(reader.vocab)
-        with_chars, min_confidence = _with_chars(), _min_confidence()
+        options = _options(*MAX_CONSTRAINT_LENGTH, "chars", "min_confidence")
+        constraint = _constraint(options, reader.vocab)
+        with_chars, min_confidence = _with_chars(options), _min_confidence(options)
         pages = reader.read_pages(_decoded(uploads), constraint)
     seconds = round(time.perf_counter() - started, 4)
     for line in (line for page in pages for line in page):
@@ -108,22 +108,24 @@ def _decoded(uploads: list[FileStorage]) -> Iterator[NDArray[np.uint8]]:
             ) from None
 
 
-def _refuse_unknown(*known: str) -> None:
-    """A misspelt option must not be passed over in silence."""
+def _options(*known: str) -> dict[str, str]:
+    """The fields beside the pictures; a misspelt one must not be passed over in silence."""
+    options = request.values.to_dict()
     # A part without a name has the name None.
-    unknown = sorted(map(str, {*request.values, *request.files} - {*known, "image"}))
+    unknown = sorted(map(str, {*options, *request.files} - {*known, "image"}))
     if unknown:
         raise RefusedError(
             400,
             "unknown_field",
             f"{', '.join(map(repr, unknown))}: no such field. Known: image, {', '.join(known)}.",
         )
+    return options
 
 
-def _constraint(vocab: Vocab) -> Constraint | None:
+def _constraint(options: Mapping[str, str], vocab: Vocab) -> Constraint | None:
     """What the fields `pattern`, `lexicon` (one text a line) or `charset` let come out, and what
     `check` prefers."""
-    given = {name: request.values.get(name) or None for name in MAX_CONSTRAINT_LENGTH}
+    given = {name: options.get(name) or None for name in MAX_CONSTRAINT_LENGTH}
     for name, value in given.items():
         limit = MAX_CONSTRAINT_LENGTH[name]
         if value is not None and len(value) > limit:
@@ -136,16 +138,16 @@ def _constraint(vocab: Vocab) -> Constraint | None:
         raise RefusedError(400, "bad_constraint", str(error)) from None
 
 
-def _with_chars() -> bool:
-    value = request.values.get("chars") or "0"
+def _with_chars(options: Mapping[str, str]) -> bool:
+    value = options.get("chars") or "0"
     if value not in ("0", "1"):
         message = f"chars is {value[:60]!r}; it must be 0 or 1. What may come out is 'charset'."
         raise RefusedError(400, "bad_option", message)
     return value == "1"
 
 
-def _min_confidence() -> float:
-    value = request.values.get("min_confidence") or "0"
+def _min_confidence(options: Mapping[str, str]) -> float:
+    value = options.get("min_confidence") or "0"
     try:
         number = float(value)
     except ValueError:
@@ -227,8 +229,8 @@ def _add_feedback() -> tuple[Response, int]:
         (upload, *more) = _uploads()
         if more:
             raise RefusedError(400, "bad_option", "A correction belongs to one picture; send one.")
-        _refuse_unknown("box", "text")
-        box, text = _box(), request.values.get("text", "")
+        options = _options("box", "text")
+        box, text = _box(options), options.get("text", "")
         (page,) = _decoded([upload])
         try:
             name = store.add(page, box, text)
@@ -253,9 +255,9 @@ def _feedback() -> FeedbackStore:
     return store
 
 
-def _box() -> NDArray[np.float32]:
+def _box(options: Mapping[str, str]) -> NDArray[np.float32]:
     """The corners that the field `box` gives, as `/api/ocr` answered them."""
-    value = request.values.get("box", "")
+    value = options.get("box", "")
     try:
         box = np.array(json.loads(value), np.float32)
     except (ValueError, TypeError, RecursionError):
