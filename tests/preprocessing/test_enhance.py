@@ -56,9 +56,9 @@ def noisy(image: np.ndarray, sigma: float) -> np.ndarray:
     return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
 
 
-def darkened(image: np.ndarray) -> np.ndarray:
-    """Light falls off to a quarter from the left to the right."""
-    light = np.linspace(1, 0.25, image.shape[1])
+def darkened(image: np.ndarray, least: float = 0.25) -> np.ndarray:
+    """Light falls off, to a quarter if not told otherwise, from the left to the right."""
+    light = np.linspace(1, least, image.shape[1])
     return (image * (light if image.ndim == 2 else light[:, None])).astype(np.uint8)
 
 
@@ -136,6 +136,11 @@ def test_stretch_contrast_spreads_faded_text_over_the_whole_range(make_line):
     np.testing.assert_array_equal(stretch_contrast(stretched), stretched)
 
 
+def test_stretch_contrast_does_not_show_the_grain_of_blank_paper():
+    blank = noisy(np.full((100, 200), 200, np.uint8), 2)
+    np.testing.assert_array_equal(stretch_contrast(blank), blank)
+
+
 def test_stretch_contrast_sees_text_that_covers_little_of_the_page(line):
     page = np.full((600, 800), 255, np.uint8)
     page[100:140, 100 : 100 + line.shape[1]] = line
@@ -173,6 +178,12 @@ def test_flatten_light_evens_a_dark_screen_too(page):
     assert mean_difference(flatten_light(screen), even) < 0.2 * mean_difference(screen, even)
 
 
+def test_flatten_light_takes_a_black_margin_for_no_shadow(page):
+    beside = noisy(np.full((page.shape[0], 120), 4, np.uint8), 2)
+    flat = flatten_light(np.hstack([beside, page]))
+    assert flat[:, :90].mean() < 40
+
+
 @pytest.mark.parametrize("sigma", [5, 10, 20])
 def test_estimate_noise_finds_the_sigma_that_was_added(sigma, page):
     grey_page = (page * 0.5 + 60).astype(np.uint8)  # room for noise on both sides
@@ -201,7 +212,7 @@ def test_sharpen_steepens_blurred_edges(line):
     assert after > 1.2 * before
 
 
-@pytest.mark.parametrize("angle", [-14, -6.5, -1, 0, 1.5, 4, 13])
+@pytest.mark.parametrize("angle", [-14, -6.5, -1, 0, 1.5, 4, 13, 30])
 def test_estimate_skew_finds_the_slope(angle, page):
     for image in (turned(page, angle), 255 - turned(page, angle)):
         assert estimate_skew(image) == pytest.approx(angle, abs=0.25)
@@ -257,6 +268,7 @@ def test_estimate_blur_grows_with_the_blur_whatever_the_contrast(page):
     faded = (blurred(page, 2) * 0.4 + 90).astype(np.uint8)
     assert estimate_blur(faded) == pytest.approx(estimates[3], rel=0.05)
     assert estimate_blur(np.full((40, 90), 200, np.uint8)) == 0
+    assert estimate_blur(noisy(np.full((40, 90), 200, np.uint8), 1)) == 0
 
 
 @pytest.mark.parametrize(
@@ -308,6 +320,9 @@ FAULTS = {
     "slanting light text": (lambda page: 255 - turned(page, -4), ("deskew",)),
     "on its side": (lambda page: np.rot90(page).copy(), ("deskew",)),
     "darkened": (darkened, ("flatten_light",)),
+    "darkened by half": (lambda page: darkened(page, 0.5), ("flatten_light",)),
+    "darkened by a fifth": (lambda page: darkened(page, 0.8), ()),
+    "a dark screen in a glare": (lambda page: 255 - darkened(page), ("flatten_light",)),
     "blurred": (blurred, ("deblur",)),
     "photographed": (photographed, ("flatten_sheet",)),
     "all of them": (  # the sheet first: its table is neither shadow nor slope
@@ -352,10 +367,11 @@ def test_auto_brings_a_page_back(fault, left, page):
     assert mean_difference(auto(spoiled), page) < left * mean_difference(spoiled, page)
 
 
-def test_a_large_page_is_sharpened_in_bands_without_seams(make_line):
+@pytest.mark.parametrize("sigma", [2, 8])
+def test_a_large_page_is_sharpened_in_bands_without_seams(sigma, make_line):
     row = np.hstack([make_line("北京市朝阳区 GL-2024", height=40)] * 5)
     page = np.tile(np.vstack([row, np.full_like(row, 255)]), (8, 1))
-    soft = blurred(page, 2)
+    soft = blurred(page, sigma)
     assert estimate_blur(soft) == pytest.approx(estimate_blur(soft[:160]), rel=0.05)
     whole, part = deblur(soft), deblur(soft[150:450])  # around the seam at row 192
     assert np.abs(whole[250:350].astype(int) - part[100:200]).max() <= 1

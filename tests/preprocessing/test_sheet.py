@@ -52,9 +52,16 @@ def test_a_torn_off_corner_is_where_it_would_be(torn):
     np.testing.assert_allclose(find_sheet(picture), SHEET, atol=4)
 
 
-def test_of_what_lacks_more_than_a_tenth_nothing_is_sure():
+@pytest.mark.parametrize(
+    "torn",
+    [
+        [[154, 530], [838, 68], [900, 600]],  # an eighth, at the corner
+        [[300, 0], [700, 0], [700, 300]],  # so much of two sides that others would meet
+    ],
+)
+def test_of_what_lacks_more_than_a_tenth_nothing_is_sure(torn):
     picture = photograph(SHEET)
-    cv2.fillConvexPoly(picture, np.array([[300, 0], [700, 0], [700, 300]]), 40)
+    cv2.fillConvexPoly(picture, np.array(torn), 40)
     assert find_sheet(picture) is None
 
 
