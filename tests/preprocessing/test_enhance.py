@@ -367,11 +367,10 @@ def test_auto_brings_a_page_back(fault, left, page):
     assert mean_difference(auto(spoiled), page) < left * mean_difference(spoiled, page)
 
 
-@pytest.mark.parametrize("sigma", [2, 8])
-def test_a_large_page_is_sharpened_in_bands_without_seams(sigma, make_line):
+def test_a_large_page_is_sharpened_in_bands_without_seams(make_line):
     row = np.hstack([make_line("北京市朝阳区 GL-2024", height=40)] * 5)
     page = np.tile(np.vstack([row, np.full_like(row, 255)]), (8, 1))
-    soft = blurred(page, sigma)
+    soft = blurred(page, 2)
     assert estimate_blur(soft) == pytest.approx(estimate_blur(soft[:160]), rel=0.05)
     whole, part = deblur(soft), deblur(soft[150:450])  # around the seam at row 192
     assert np.abs(whole[250:350].astype(int) - part[100:200]).max() <= 1
