@@ -39,7 +39,8 @@ def doctor(
     known = Vocab.load(vocab_path) if vocab_path else None
     splits = {str(path): path for path in index}
     diagnosis = examine(splits, known, LineConfig(), progress=sys.stderr.isatty())
-    print(diagnosis.profile.format(rare_below))
+    if any(diagnosis.lines.values()):
+        print(diagnosis.profile.format(rare_below))
     print(diagnosis.format(len(diagnosis.faults)) if show_all else diagnosis.format())
     if fix is not None:
         _print_repair(repair(splits, diagnosis, fix), fix)

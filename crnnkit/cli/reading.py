@@ -154,6 +154,7 @@ def _shown_on(bar: "tqdm[NoReturn]") -> Callable[[int, int], None]:
 def _ranked(recognizer: "Recognizer", lines: list["Line"]) -> list["Suspect"]:
     from crnnkit.evaluation.suspects import rank_suspects
 
+    print(f"Reading {len(lines)} labels once more, to find those in doubt", flush=True)
     with tqdm(total=len(lines), unit="label", disable=None) as bar:
         return rank_suspects(recognizer, lines, _shown_on(bar))
 

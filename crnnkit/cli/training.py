@@ -34,7 +34,7 @@ def train(
     epoch_lines: Annotated[
         int, typer.Option(help="A smaller training set is repeated in an epoch.", min=1)
     ] = 500,
-    minutes: Annotated[float, typer.Option(help="Wall-clock budget of training.")] = 10.0,
+    minutes: Annotated[float, typer.Option(help="Wall-clock budget of the epochs.")] = 10.0,
     batch_size: Annotated[int, typer.Option(help="Lines per step.")] = 16,
     lr: Annotated[
         float | None,
@@ -94,9 +94,14 @@ def _train(config: "TrainConfig") -> None:
         return
     if config.pretrained_ckpt is None:
         print(
-            "From random weights, which takes thousands of lines. From the base that comes with "
+            "From random weights, which learn these lines alone. From the base that comes with "
             "crnnkit: --pretrained-ckpt checkpoints/base.safetensors --general-data data/general"
         )
+    print(
+        f"Reading the lines of {config.train_data}; training follows, for {config.minutes:g} "
+        "minutes at most",
+        flush=True,
+    )
     with tqdm(total=1.0, unit="run", bar_format=_TRAINING_BAR, disable=None) as bar:
 
         def show_epoch(result: EpochResult) -> None:

@@ -14,6 +14,7 @@ from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import ImageSource
 from crnnkit.serving import monitoring
 from crnnkit.serving.batching import BatchedNetwork
+from crnnkit.serving.network import NO_MODEL
 from crnnkit.serving.readings import PageLine
 from crnnkit.serving.recognizer import Recognizer
 from crnnkit.serving.threads import usable_cores
@@ -195,8 +196,6 @@ def model_sha256(path: Path) -> str:
     try:
         return file_sha256(path)
     except FileNotFoundError:
-        raise CheckpointError(
-            f"{path}: no such model. Export one with 06_serving or crnnkit export."
-        ) from None
+        raise CheckpointError(NO_MODEL.format(path)) from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}. Check path and rights.") from None

@@ -16,6 +16,10 @@ from crnnkit.serving.threads import usable_cores
 if TYPE_CHECKING:
     from crnnkit.model.checkpoint import Checkpoint
 
+NO_MODEL = (
+    "{}: no such model. Export one with 06_serving or crnnkit export, or take the one that comes "
+    "with crnnkit: checkpoints/base.onnx."
+)
 # What onnxruntime raises on files that are cut off, altered or of another kind.
 _ONNX_ERRORS = (
     onnx_errors.Fail,
@@ -96,9 +100,7 @@ def _open_onnx(path: Path, num_threads: int) -> tuple[onnxruntime.InferenceSessi
         session._model_bytes = None
         return session, session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     except FileNotFoundError:
-        raise CheckpointError(
-            f"{path}: no such model. Export one with 06_serving or crnnkit export."
-        ) from None
+        raise CheckpointError(NO_MODEL.format(path)) from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}. Check path and rights.") from None
     except _ONNX_ERRORS as error:

@@ -45,6 +45,7 @@ def test_the_tutorials_training_and_evaluation_run_as_written(data, tmp_path):
         *("--lr", 1e-4, "--device", "cpu"),
     )
     assert code == 0
+    assert f"Reading the lines of {data}; training follows, for 10 minutes at most" in printed
     number = r"\d+\.\d{3}"
     epoch = (
         rf"Epoch 2/2 \| Loss: {number} \| CER: {number} \| Val Loss: {number} \| Val CER: {number}"

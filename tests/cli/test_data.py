@@ -77,6 +77,13 @@ def test_doctor_prints_20_faults_or_all(data):
     assert run("doctor", data, "--all")[1].count("missing_tab: ") == 30
 
 
+def test_doctor_tells_nothing_of_a_set_without_lines_but_why(tmp_path):
+    code, printed = run("doctor", tmp_path / "trian.txt")
+    assert code == 1
+    assert printed.startswith("lines without error:")
+    assert "trian.txt" in printed
+
+
 def test_doctor_shows_what_the_set_consists_of(data):
     _, printed = run("doctor", data, "--rare_below", 2)
     assert "4 lines, 4 texts" in printed
