@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-from matplotlib.ticker import LogFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogFormatter, MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from crnnkit.dataset.faults import count_of
@@ -199,6 +199,9 @@ def plot_learning_curves(
 ) -> Plot:
     """CER on test lines against the number of training lines, one panel per data set.
 
+    Both scales are logarithmic: a learning curve is then nearly straight (`outlook`), and what
+    lies close together at its end can be told apart. No error at all lies below the picture.
+
     Args:
         cers: data set → where training began from, at most four → training lines → CER.
     """
@@ -219,8 +222,10 @@ def plot_learning_curves(
         axes.set_xticks(tried, [f"{n:,}" for n in tried], minor=False)
         axes.set_xticks([], minor=True)
         axes.margins(x=0.15)
-        axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
+        axes.set_yscale("log", nonpositive="clip")
+        axes.margins(y=0.2)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_title(name, fontsize=9, color=GREY)
         axes.legend(frameon=False, fontsize=8)
         label_axes(axes, "training lines", "character error rate" if axes is panels[0] else "")
