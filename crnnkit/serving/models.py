@@ -14,7 +14,7 @@ from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import ImageSource
 from crnnkit.serving import monitoring
 from crnnkit.serving.batching import BatchedNetwork
-from crnnkit.serving.network import NO_MODEL
+from crnnkit.serving.network import readable
 from crnnkit.serving.readings import PageLine
 from crnnkit.serving.recognizer import Recognizer
 from crnnkit.serving.threads import usable_cores
@@ -193,9 +193,5 @@ def model_sha256(path: Path) -> str:
     Raises:
         CheckpointError: if it cannot be read.
     """
-    try:
+    with readable(path):
         return file_sha256(path)
-    except FileNotFoundError:
-        raise CheckpointError(NO_MODEL.format(path)) from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}. Check path and rights.") from None

@@ -1,5 +1,7 @@
 """Networks made ready to run, from either kind of model file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,10 +18,6 @@ from crnnkit.serving.threads import usable_cores
 if TYPE_CHECKING:
     from crnnkit.model.checkpoint import Checkpoint
 
-NO_MODEL = (
-    "{}: no such model. Export one with 06_serving or crnnkit export, or take the one that comes "
-    "with crnnkit: checkpoints/base.onnx."
-)
 # What onnxruntime raises on files that are cut off, altered or of another kind.
 _ONNX_ERRORS = (
     onnx_errors.Fail,
@@ -81,6 +79,24 @@ def _load_onnx(path: Path, num_threads: int) -> tuple[Network, CheckpointInfo]:
     return network, info
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Says what is wrong with a model's path where its file cannot be read.
+
+    Raises:
+        CheckpointError: in place of the system's error.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path}: no such model. Export one with 06_serving or crnnkit export, or take the one "
+            "that comes with crnnkit: checkpoints/base.onnx."
+        ) from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}. Check path and rights.") from None
+
+
 def _open_onnx(path: Path, num_threads: int) -> tuple[onnxruntime.InferenceSession, str | None]:
     """The network and its description, if it has one."""
     options = onnxruntime.SessionOptions()
@@ -90,19 +106,16 @@ def _open_onnx(path: Path, num_threads: int) -> tuple[onnxruntime.InferenceSessi
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     options.log_severity_level = 4  # what goes wrong is raised, and need not be printed too
-    try:
-        # Read whole, so that a file replaced meanwhile is never half old and half new.
+    with readable(path):
+        # Whole, so that a file replaced meanwhile is never half old and half new.
         content = path.read_bytes()
+    try:
         session = onnxruntime.InferenceSession(
             content, options, ["CPUExecutionProvider"], enable_fallback=False
         )
         # Kept by onnxruntime to start over elsewhere, which it is told not to.
         session._model_bytes = None
         return session, session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    except FileNotFoundError:
-        raise CheckpointError(NO_MODEL.format(path)) from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}. Check path and rights.") from None
     except _ONNX_ERRORS as error:
         raise CheckpointError(
             f"{path}: no readable ONNX file ({error}). It is damaged or of another format: "
