@@ -11,7 +11,7 @@ from crnnkit.dataset.index import Line
 from crnnkit.dataset.lines import Batch, LoadedLine, batches
 from crnnkit.metrics import Score, score
 from crnnkit.model.config import CheckpointInfo
-from crnnkit.model.decode import Decoded, greedy_decode
+from crnnkit.model.decode import Decoded, greedy_decode, may_be_upside_down
 from crnnkit.model.spelling import Spelling, printed_text
 from crnnkit.vocab import Vocab
 
@@ -107,17 +107,19 @@ def read_batches(
     """Lines batch by batch, with their losses (B,) and readings.
 
     Args:
-        turned: the same lines by 180°, for those whose uprightness is less than `info` demands.
+        turned: the same lines by 180°, for those that may be upside down where `info` says so.
     """
     other = dict(zip((item.line for item in lines), turned, strict=False))
     for batch in batches(lines, batch_size):
         rows, losses = _forward(forward, info, batch)
         readings = [(greedy_decode(row), row) for row in rows]
+        size_hw = (batch.images.shape[2], batch.images.shape[3])
         for number, line in enumerate(batch.lines):
-            if line in other and readings[number][0].uprightness < info.line.turn_below:
+            upright = readings[number]
+            if line in other and may_be_upside_down(upright[0], size_hw, info.line.turn_below):
                 row = _forward(forward, info, next(batches([other[line]], 1)))[0][0]
-                found = (greedy_decode(row), row)
-                readings[number] = max(readings[number], found, key=lambda f: f[0].uprightness)
+                turned_by_180 = (greedy_decode(row), row)
+                readings[number] = max(upright, turned_by_180, key=lambda way: way[0].uprightness)
         yield batch, losses, readings
 
 

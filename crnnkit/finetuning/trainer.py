@@ -54,7 +54,7 @@ from crnnkit.model.spelling import learn_spelling
 TURN_EPOCHS = (3, 8)
 """Epochs after which the training lines are turned upright by what the network has learnt; a
 pretrained one can tell before the first."""
-TURN_BELOW = 0.9
+TURN_BELOW = 0.8
 """Confidence under which such a checkpoint reads a line both ways."""
 
 

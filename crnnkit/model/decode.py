@@ -17,6 +17,8 @@ from crnnkit.vocab import BLANK_ID
 
 SURE = 0.95
 """Confidence of a character from which on it is not in doubt."""
+WIDEST_CHARACTER = 1.25
+"""In line heights: of a line with fewer characters than fill it at this width, some are missing."""
 BEAM_SIZE = 8
 """Prefixes that are kept after each step, unless more are asked for."""
 
@@ -47,8 +49,12 @@ class Decoded:
 
     @property
     def uprightness(self) -> float:
-        """How much speaks for the line standing upright, 0 to 1: nothing read, no evidence."""
-        return self.confidence if self.ids else 0.0
+        """How much speaks for the line standing upright: expected number of characters read right.
+
+        A mean would not do: upside down, what is no character is read as nothing, and 1503 as a
+        sure 0 (benchmarks/LOG.md).
+        """
+        return sum(self.char_confidences)
 
 
 NOTHING_FITS = Decoded((), (), (), 0.0, ())
@@ -75,6 +81,18 @@ def greedy_decode(logits: NDArray[np.floating]) -> Decoded:
 def is_sure(decoded: Decoded) -> bool:
     """Whether no character of a reading is in doubt: what language says need not be asked."""
     return min(decoded.char_confidences, default=1.0) >= SURE
+
+
+def may_be_upside_down(decoded: Decoded, size_hw: tuple[int, int], turn_below: float) -> bool:
+    """Whether a line is worth reading turned by 180°, too: it is read unsurely, or sparsely.
+
+    Args:
+        size_hw: of the line's array, pixels.
+        turn_below: see `LineConfig`; 0 = no line is upside down.
+    """
+    height, width = size_hw
+    is_sparse = decoded.uprightness * WIDEST_CHARACTER * height < width
+    return turn_below > 0 and (is_sparse or decoded.confidence < turn_below)
 
 
 def decode_line(logits: NDArray[np.floating], language: CharModel | None = None) -> Decoded:

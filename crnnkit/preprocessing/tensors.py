@@ -51,8 +51,8 @@ class LineConfig:
     enhance: tuple[str, ...] = ()
     """Steps of `preprocessing.enhance` applied to every line, in this order."""
     turn_below: float = 0.0
-    """A line read with less confidence than this, or read as nothing, is read turned by 180° too,
-    and the surer reading counts; 0 = lines are never upside down."""
+    """A line read with less confidence than this, or sparsely, is read turned by 180° too, and the
+    reading of which more characters are sure counts; 0 = lines are never upside down."""
 
     def __post_init__(self) -> None:
         """Refuse an unknown convention and sizes that cannot be."""

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from crnnkit.errors import ConfigError
 from crnnkit.model.config import CheckpointInfo
 from crnnkit.model.constraints import Constraint
-from crnnkit.model.decode import Decoded, at_temperature, decode_line, greedy_decode
+from crnnkit.model.decode import (
+    Decoded,
+    at_temperature,
+    decode_line,
+    greedy_decode,
+    may_be_upside_down,
+)
 from crnnkit.model.language import CharModel
 from crnnkit.model.long_lines import chunk_starts, merged, segments
 from crnnkit.preprocessing.images import ImageSource, read_image
@@ -184,7 +190,8 @@ class Recognizer:
     ) -> LineReading:
         """What a line says; or, if that speaks little for its standing upright, what it says
         turned by 180°, if that speaks more."""
-        if found.raw.uprightness < self.line_config.turn_below:
+        size_hw, turn_below = waiting.line.shape[1:], self.line_config.turn_below
+        if may_be_upside_down(found.raw, size_hw, turn_below):
             # no batch mate may change a reading, so the turned line goes alone
             line = line_to_array(half_turn(waiting.image), self._whole_line)
             other = self._found_in(line, constraint)

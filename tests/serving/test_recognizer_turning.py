@@ -13,7 +13,7 @@ class UpsideDownNetwork:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         is_upright = images[:, 0, :16].max((1, 2)) > images[:, 0, 16:].max((1, 2))
-        scale = np.where(is_upright, 9.0, 3.0)[:, np.newaxis, np.newaxis]
+        scale = np.where(is_upright, 9.0, 4.0)[:, np.newaxis, np.newaxis]
         ids = np.where(is_upright, 8, 9)
         return (scale * np.eye(11)[ids][:, np.newaxis, :]).astype(np.float32)
 
@@ -28,7 +28,7 @@ class UpsideDownNetwork:
 )
 def test_unsure_lines_are_read_upside_down_too(turn_below, texts):
     info = CheckpointInfo("0123456789", line=LineConfig(turn_below=turn_below))
-    upright = np.full((32, 64), 255, np.uint8)
+    upright = np.full((32, 32), 255, np.uint8)
     upright[:6] = 0
     readings = Recognizer(UpsideDownNetwork(), info, "fake").read_lines(
         [upright, upright, half_turn(upright)]

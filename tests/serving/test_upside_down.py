@@ -25,8 +25,8 @@ class TopNetwork:
     [
         (0.0, 0.0, ("", False)),  # lines are never upside down
         (0.01, 0.0, ("1", True)),  # nothing was read: that is no evidence, however sure it is
-        (0.01, 0.7, ("0", False)),  # sure enough
-        (0.8, 0.7, ("1", True)),  # not sure enough, and turned it is surer
+        (0.01, 0.85, ("0", False)),  # sure enough
+        (0.88, 0.85, ("1", True)),  # not sure enough, and turned it is surer
         (0.99, 0.95, ("0", False)),  # not sure enough, but turned it is less sure
     ],
 )
@@ -39,3 +39,41 @@ def test_a_line_that_may_stand_upside_down_is_read_both_ways(
     picture[20:28, 4:8] = 0
     reading = recognizer.read_line(picture)
     assert (reading.text, reading.turned) == expected
+
+
+class SparseNetwork:
+    """Reads ink in the upper half as 1, unsurely; in the lower half as a sure 0 and no more."""
+
+    charset = "01"
+
+    def __init__(self, num_sure: int) -> None:
+        self.num_sure = num_sure
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        num_steps = images.shape[3] // 4
+        is_top = images[:, 0, :16].sum((1, 2)) > images[:, 0, 16:].sum((1, 2))
+        logits = np.zeros((len(images), num_steps, 3))
+        logits[:, :, 0] = 9
+        logits[~is_top, 0] = 0, 9, 0
+        logits[np.ix_(is_top, range(0, 2 * self.num_sure, 2))] = 0, 0, 1.5
+        return logits.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("width", "num_sure", "expected"),
+    [
+        (80, 4, ("1111", True)),  # one character in 80 px: more are missing
+        (80, 1, ("0", False)),  # turned there are not more, and they are less sure
+        (32, 4, ("0", False)),  # one character is what 32 px hold
+    ],
+)
+def test_a_line_of_which_little_is_read_is_read_both_ways_however_sure_that_is(
+    width, num_sure, expected
+):
+    info = CheckpointInfo("01", line=LineConfig(turn_below=0.5))
+    picture = np.full((32, width), 255, np.uint8)
+    picture[20:28, 4:8] = 0
+    reading = Recognizer(SparseNetwork(num_sure), info, "sparse").read_line(picture)
+    assert (reading.text, reading.turned) == expected
+    never = Recognizer(SparseNetwork(num_sure), CheckpointInfo("01"), "never")
+    assert never.read_line(picture).text == "0"
