@@ -20,9 +20,15 @@ _MIN_SPAN = 16
 _MIN_NOISE = 2.0
 """Standard deviation in grey levels below which a picture counts as clean."""
 _MAX_SKEW = 45
-"""Largest slope that is looked for, in degrees to either side; beyond, text lies sideways."""
-_MIN_GAIN = 1.5
-"""How much steeper the turned profile must be; short words reach 1.4 by their letters' shapes."""
+"""Largest slope in degrees to either side; beyond, text lies sideways."""
+_STEP = np.array([1, 0, 0, -1])
+"""Profiles rise and fall over three rows: from one to the next, chance and warped paper decide."""
+_MAX_APART = 5
+"""Angles up to so many degrees apart, or square to each other, see the same rows; …"""
+_MIN_LEAD = 4.0
+"""… all others are less steep by so much over the root of the number of strokes, …"""
+_MIN_GAIN = 1.6
+"""… and, so near to it, no turn by so many times: letters of short words alone make it 1.4."""
 _MIN_SKEW = 0.3
 """Slope in degrees that is left alone: turning costs more sharpness than it gains."""
 _MIN_SIDEWAYS = 0.7
@@ -209,7 +215,9 @@ def flatten_sheet(image: np.ndarray) -> np.ndarray:
     return image.copy() if corners is None else crop_line(image, corners)
 
 
-def turn(image: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+def turn(
+    image: np.ndarray, degrees: float, interpolation: int = cv2.INTER_CUBIC
+) -> tuple[np.ndarray, np.ndarray]:
     """Turn a picture anticlockwise; it grows so that no corner is lost, its border fills them.
 
     Returns:
@@ -229,8 +237,8 @@ def turn(image: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
     cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
     size = (round(width * cos + height * sin), round(width * sin + height * cos))
     matrix[:, 2] += ((size[0] - width) / 2, (size[1] - height) / 2)
-    flags, border = cv2.INTER_CUBIC, cv2.BORDER_REPLICATE
-    return cv2.warpAffine(image, matrix, size, flags=flags, borderMode=border), matrix
+    border = cv2.BORDER_REPLICATE
+    return cv2.warpAffine(image, matrix, size, flags=interpolation, borderMode=border), matrix
 
 
 def deskew(image: np.ndarray) -> np.ndarray:
@@ -248,7 +256,7 @@ def estimate_skew(image: np.ndarray) -> float:
 
     The angle whose projection profile has the steepest steps between rows (Postl 1986),
     searched in steps of 1, then 0.1 degrees among at most 10,000 pixels of ink. From -45 to 45
-    degrees, or so far around 90 where the text lies sideways.
+    degrees, or so far around 90 where the text, once level, lies sideways.
     """
     gray = to_gray(image)
     # at 1000 px, a banner twenty times as wide as high would show no strokes
@@ -263,45 +271,64 @@ def estimate_skew(image: np.ndarray) -> float:
     contrast = cv2.morphologyEx(wide, cv2.MORPH_BLACKHAT, np.ones((size, size), np.uint8))
     contrast = contrast[size:-size, size:-size]
     _, ink = cv2.threshold(contrast, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    y, x = np.nonzero(ink)
-    every = len(x) // 10_000 + 1
+    angle, lead = _slope(ink)
+    boxes = _stroke_boxes(turn(ink, angle, cv2.INTER_NEAREST)[0])
+    # The fewer strokes, the steeper chance angles are.
+    if lead <= 1 + _MIN_LEAD / max(1, len(boxes)) ** 0.5:
+        angle, boxes = 0.0, _stroke_boxes(ink)
+    return angle + 90.0 if _lie_sideways(boxes) else angle
+
+
+def _slope(ink: np.ndarray) -> tuple[float, float]:
+    """Degrees by which rows of ink slope, or columns where these are steeper; and their lead."""
+    # By chance: every so-many-th pixel of strokes is a lattice, which has slopes of its own.
+    random = np.random.default_rng(0)
+    pixels = random.permutation(np.flatnonzero(ink > 0))[:10_000]
     # A point anywhere in its pixel: on the lattice, slopes such as 45 degrees look like rows.
-    anywhere = np.random.default_rng(0).random((2, -(-len(x) // every)))
-    x, y = (
-        x[::every] - gray.shape[1] // 2 + anywhere[0],
-        y[::every] - gray.shape[0] // 2 + anywhere[1],
-    )
-    around = 90.0 if _lies_sideways(ink) else 0.0
-    best = around
-    for angles in (np.arange(-_MAX_SKEW, _MAX_SKEW + 1), np.arange(-9, 10) / 10):
-        best = max(best + angles, key=lambda angle: _profile_steepness(x, y, float(angle)))
-    gain = _profile_steepness(x, y, float(best)) / max(1.0, _profile_steepness(x, y, around))
-    # The farther, the more chance angles there are.
-    return float(best) if gain > _MIN_GAIN * (1 + abs(best - around) / _MAX_SKEW) else around
+    y, x = np.divmod(pixels, ink.shape[1]) + random.random((2, len(pixels)))
+
+    def steepness(angle: float) -> float:
+        return _profile_steepness(x, y, angle)
+
+    angles = np.arange(-90.0, 90.0)
+    found = np.array([steepness(angle) for angle in angles])
+    best = float(angles[found.argmax()])
+    apart = np.abs(angles - best) % 90  # columns stand square to rows
+    others = found[np.minimum(apart, 90 - apart) > _MAX_APART]
+    lead = found.max() / max(1.0, others.max())
+    best = max((best + np.arange(-9, 10) / 10).tolist(), key=steepness)
+    slope = best if abs(best) <= _MAX_SKEW else best - float(np.copysign(90, best))
+    is_clear = abs(slope) > _MAX_APART or steepness(best) > _MIN_GAIN * steepness(best - slope)
+    return (slope if is_clear else 0.0), lead
 
 
-def _lies_sideways(ink: np.ndarray) -> bool:
-    """Whether characters stand closer to those below them than to those beside them."""
+def _profile_steepness(x: np.ndarray, y: np.ndarray, angle: float) -> float:
+    """Sum of squared steps of the ink count from row to row, rows sloping by `angle` degrees."""
+    rows = y * np.cos(np.radians(angle)) - x * np.sin(np.radians(angle))
+    profile = np.bincount((rows - rows.min(initial=0)).astype(int), minlength=1)
+    return float(np.square(np.convolve(profile, _STEP)).sum())
+
+
+def _stroke_boxes(ink: np.ndarray) -> np.ndarray:
+    """(N, 4) left, top, right, bottom of strokes that are more than dots, half-open."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
-    boxes = stats[1:][stats[1:, cv2.CC_STAT_AREA] >= 4]
-    starts, ends = boxes[:, :2], boxes[:, :2] + boxes[:, 2:4]
+    boxes = stats[1:][stats[1:, cv2.CC_STAT_AREA] >= 4, :4]
+    return np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+
+
+def _lie_sideways(boxes: np.ndarray) -> bool:
+    """Whether characters stand closer to those below them than to those beside them."""
     if len(boxes) < 20:
         return False
+    starts, ends = boxes[:, :2], boxes[:, 2:]
     some = slice(None, None, len(boxes) // 500 + 1)
     gaps = []
     for along, across in ((0, 1), (1, 0)):
         centres = ((starts + ends) / 2)[some, across, None]
         beside = (starts[:, across] <= centres) & (centres < ends[:, across])
         gap = starts[:, along] - ends[some, along, None]
-        gaps.append(np.where(beside & (gap >= 0), gap, ink.shape[1 - along]).min(axis=1))
+        gaps.append(np.where(beside & (gap >= 0), gap, np.inf).min(axis=1))
     return bool(np.mean(gaps[1] < gaps[0]) > _MIN_SIDEWAYS)
-
-
-def _profile_steepness(x: np.ndarray, y: np.ndarray, angle: float) -> float:
-    """Sum of squared steps of the ink count from row to row, rows sloping by `angle` degrees."""
-    rows = np.rint(y * np.cos(np.radians(angle)) - x * np.sin(np.radians(angle))).astype(int)
-    profile = np.bincount(rows - (rows.min() - 1)) if len(rows) else np.zeros(1)  # from 0 …
-    return float(np.square(np.diff(profile)).sum() + profile[-1] ** 2)  # … to 0
 
 
 STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

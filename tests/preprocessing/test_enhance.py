@@ -11,11 +11,9 @@ from crnnkit.preprocessing.enhance import (
     choose_steps,
     deblur,
     denoise,
-    deskew,
     enhance,
     estimate_blur,
     estimate_noise,
-    estimate_skew,
     flatten_light,
     flatten_sheet,
     is_light_on_dark,
@@ -34,21 +32,11 @@ def line(make_line) -> np.ndarray:
     return make_line("GL-2024-03-001-A 北京市", height=40)
 
 
-@pytest.fixture
-def page(make_line) -> np.ndarray:
-    """A clean page of six lines."""
-    canvas = np.full((321, 561), 255, np.uint8)
-    for i in range(6):
-        drawn = make_line(f"北京市朝阳区 {i} 建国路北京市朝阳", height=32)
-        canvas[40 + 42 * i : 72 + 42 * i, 40 : 40 + drawn.shape[1]] = drawn
-    return canvas
-
-
 def turned(image: np.ndarray, angle: float) -> np.ndarray:
     """`image` turned so that its lines fall to the right by `angle` degrees, on white."""
     height, width = image.shape[:2]
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), -angle, 1)
-    return cv2.warpAffine(image, turn, (width, height), borderValue=(255, 255, 255))
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -angle, 1)
+    return cv2.warpAffine(image, matrix, (width, height), borderValue=(255, 255, 255))
 
 
 def noisy(image: np.ndarray, sigma: float) -> np.ndarray:
@@ -210,36 +198,6 @@ def test_sharpen_steepens_blurred_edges(line):
     assert mean_difference(sharpened, line) < mean_difference(blurred, line)
     before, after = (np.abs(np.diff(image.astype(int))).max() for image in (blurred, sharpened))
     assert after > 1.2 * before
-
-
-@pytest.mark.parametrize("angle", [-14, -6.5, -1, 0, 1.5, 4, 13, 30])
-def test_estimate_skew_finds_the_slope(angle, page):
-    for image in (turned(page, angle), 255 - turned(page, angle)):
-        assert estimate_skew(image) == pytest.approx(angle, abs=0.25)
-
-
-def test_dark_corners_that_turning_left_are_no_text(page):
-    height, width = page.shape
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), -3, 1)
-    on_grey = cv2.warpAffine(page, turn, (width, height), borderValue=128)
-    assert estimate_skew(on_grey) == pytest.approx(3, abs=0.25)
-
-
-def test_estimate_skew_of_noise_and_of_upright_text_is_zero(line, page):
-    for image in (noisy(np.full((100, 200), 128, np.uint8), 30), line, page):
-        assert estimate_skew(image) == 0
-
-
-@pytest.mark.parametrize("angle", [-10, 5])
-def test_deskew_turns_a_page_level_and_cuts_nothing_off(angle, page):
-    sloping = turned(page, angle)
-    level = deskew(sloping)
-    assert estimate_skew(level) == 0
-    assert level.shape[0] > page.shape[0]
-    assert level.shape[1] > page.shape[1]
-    ink = [np.count_nonzero(image < 128) for image in (sloping, level)]
-    assert ink[1] == pytest.approx(ink[0], rel=0.05)
-    assert level.min(axis=0)[[0, -1]].min() > 200  # the new corners are paper
 
 
 def test_enhance_applies_steps_in_the_order_given(line):
