@@ -28,7 +28,7 @@ _MAX_APART = 5
 _MIN_LEAD = 4.0
 """… all others are less steep by so much over the root of the number of strokes, …"""
 _MIN_GAIN = 1.6
-"""… and, so near to it, no turn by so many times: letters of short words alone make it 1.4."""
+"""… and it is so many times as steep as no turn: less slope is not worth one."""
 _MIN_SKEW = 0.3
 """Slope in degrees that is left alone: turning costs more sharpness than it gains."""
 _MIN_SIDEWAYS = 0.7
@@ -298,8 +298,8 @@ def _slope(ink: np.ndarray) -> tuple[float, float]:
     lead = found.max() / max(1.0, others.max())
     best = max((best + np.arange(-9, 10) / 10).tolist(), key=steepness)
     slope = best if abs(best) <= _MAX_SKEW else best - float(np.copysign(90, best))
-    is_clear = abs(slope) > _MAX_APART or steepness(best) > _MIN_GAIN * steepness(best - slope)
-    return (slope if is_clear else 0.0), lead
+    gain = steepness(best) / max(1.0, steepness(best - slope))
+    return (slope if gain > _MIN_GAIN else 0.0), lead
 
 
 def _profile_steepness(x: np.ndarray, y: np.ndarray, angle: float) -> float:

@@ -48,9 +48,22 @@ def test_text_on_its_side_may_slope_as_well(angle, page):
     assert estimate_skew(turn(page, -angle)[0]) == pytest.approx(angle, abs=0.3)
 
 
-@pytest.mark.parametrize("text", ["7", "0.72", "24V", "X5:18:1", "DISC%", "O.C. WHITE", "讲抽出"])
+@pytest.mark.parametrize("text", ["7", "/", "%", ":", "7/7", "DISC%", "X5:18:1", "讲抽出", "二三"])
 def test_the_strokes_of_few_letters_are_no_slope(text, make_line):
-    assert estimate_skew(make_line(text, height=40)) == 0
+    for height in (40, 64):
+        assert estimate_skew(make_line(text, height=height)) == 0
+
+
+@pytest.mark.parametrize(
+    "path", [*DEMO_PAGES, *CHINESE_PAGES.glob("vertical*")], ids=lambda path: path.stem
+)
+def test_a_slope_is_no_fault_while_hardly_any_row_is_steeper_for_a_turn(path):
+    assert estimate_skew(read_image(path)) == 0
+
+
+def test_few_large_letters_that_slope_are_not_taken_for_sideways():
+    sign = turn(to_gray(read_image(CHINESE_PAGES / "sign_5.jpg")), -44)[0]  # tilted by -2.3
+    assert estimate_skew(sign) == pytest.approx(41.7, abs=0.5)
 
 
 def test_dark_corners_that_turning_left_are_no_text(page):
