@@ -126,7 +126,9 @@ MARKS = {
     "colon": ([(10, 6, 4, 4), (10, 21, 4, 4)], 14),
     "dash": ([(12, 12, 10, 3)], 22),
     "dot of small print": ([(5, 23, 2, 2)], 7),
-    "speck far away": ([(60, 12, 4, 4)], 0),
+    "comma below the foot": ([(6, 24, 3, 7)], 9),
+    "speck far away": ([(40, 12, 4, 4)], 0),
+    "speck far below": ([(6, 38, 4, 4)], 0),
     "speck above": ([(6, -14, 4, 4)], 0),
 }
 
