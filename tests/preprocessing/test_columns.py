@@ -64,3 +64,10 @@ def test_a_column_set_in_a_row_shows_its_characters_side_by_side(make_line):
     ]
     assert alike[0] > 0.8
     assert np.argmax(alike) == 0
+
+
+def test_a_page_may_have_nothing_but_a_column(make_line):
+    page = column_page(make_line, [VERSE])
+    page[:80] = 250
+    (quad,) = find_lines(page)
+    assert np.ptp(quad[:, 1]) > 5 * np.ptp(quad[:, 0])

@@ -119,3 +119,23 @@ def test_each_row_of_a_fan_has_its_own_slope(fanned_table):
     slopes = np.array([np.subtract(*quad[[1, 0]])[1] / np.ptp(quad[:, 0]) for quad in quads])
     assert slopes[0] == pytest.approx(-0.03, abs=0.01)
     assert slopes[-1] == pytest.approx(0.022, abs=0.01)
+
+
+def test_letters_that_touch_a_rule_down_the_page_stay(make_line):
+    texts = ["Total 42", "Exit 2", "BHD 24", "Late fee", "HKN 88"]
+    page = page_of(make_line, [(text, 60, 30 + 70 * i, 32) for i, text in enumerate(texts)])
+    left = int(np.flatnonzero((page < 128).any(axis=0))[0])
+    page[20:400, left - 1 : left + 2] = 20
+    found = find_lines(page)
+    assert len(found) == 5
+    assert max(quad[:, 0].min() for quad in found) < left + 6
+
+
+def test_the_margin_of_a_line_follows_most_of_its_letters(make_line):
+    page = page_of(make_line, [("aceomnorszfl", 40, 100, 48), ("acemnorsuxz", 40, 200, 48)])
+    ink = np.flatnonzero((page[90:160] < 128).any(axis=1)) + 90
+    first, second = find_lines(page)
+    low = np.flatnonzero((page[190:] < 128).any(axis=1)) + 190
+    margin = 0.18 * (np.ptp(low) + 1)
+    assert ink[0] - first[:, 1].min() == pytest.approx(margin, abs=0.8)
+    assert low[0] - second[:, 1].min() == pytest.approx(margin, abs=0.8)

@@ -40,6 +40,22 @@ PAGES = {
         cccccccccccc   gggggggggggg
         dddddddddddd
     """,
+    "a footer may begin where the first column does": """
+        aaaaaaaaaaaa   dddddddddddd
+        bbbbbbbbbbbb   eeeeeeeeeeee
+        cccccccccccc   ffffffffffff
+        gggggggggggggggggggggg
+    """,
+    "lines of a column may be indented": """
+        aaaaaaaaaaaa     ddddddddddddd
+          bbbbbbbbbbbb eeeeeeeeeeee
+        ccccccccccccc    ffffffffffff
+    """,
+    "text beside numbers is read row by row": """
+        aaaaaaaaaaaaaa   bb
+        cccccccccccc     dd
+        eeeeeeeeeeeee    ff
+    """,
     "two rows side by side are too few for columns": """
         aaaaaaaaaaaa   bbbbbbbbbbbb
         cccccccccccc   dddddddddddd
@@ -74,6 +90,19 @@ def test_lines_of_a_row_need_not_stand_level(jitter_px):
     shift = np.random.default_rng(0).integers(-jitter_px, jitter_px + 1, len(boxes))
     boxes[:, [1, 3]] += shift[:, None]
     assert reading_order(boxes) == list(range(len(boxes)))
+
+
+@pytest.mark.parametrize(("top", "order"), [(2, [1, 0]), (6, [0, 1])])
+def test_a_line_whose_middle_is_as_low_as_the_foot_of_another_is_of_the_next_row(top, order):
+    assert reading_order(np.array([[100, 0, 200, 14], [0, top, 90, top + 14]])) == order
+
+
+def test_columns_of_hanzi_are_one_block_read_from_the_right():
+    heading, footer = [10, 0, 200, 14], [10, 200, 200, 214]
+    columns = [[20 + 50 * i, 30, 50 + 50 * i, 180] for i in (1, 0, 2)]
+    boxes, is_column = np.array([footer, *columns, heading]), np.array([False, *[True] * 3, False])
+    assert reading_order(boxes, is_column) == [4, 3, 1, 2, 0]
+    assert reading_order(boxes[[0, 4]], is_column[[0, 4]]) == [1, 0]
 
 
 def test_no_lines_have_no_order():
