@@ -75,10 +75,12 @@ class Diagnosis:
             key=lambda fault: (SEVERITIES.index(fault.severity), counts[fault.code], fault.code),
         )
         numbers = Counter(fault.severity for fault in self.faults)
+        faulty = {(f.file, f.line_number) for f in self.faults if f.severity == "error"}
+        where = f" in {count_of(len(faulty), 'line')}" if faulty else ""
         rows = [
             f"lines without error: {good}",
-            f"{count_of(numbers['error'], 'error')}, {count_of(numbers['warning'], 'warning')}, "
-            f"{numbers['repaired']} repaired on reading",
+            f"{count_of(numbers['error'], 'error')}{where}, "
+            f"{count_of(numbers['warning'], 'warning')}, {numbers['repaired']} repaired on reading",
         ]
         by_kind = Counter((fault.severity, fault.code) for fault in worst_first)
         for (severity, code), number in by_kind.items():

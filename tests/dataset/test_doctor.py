@@ -224,7 +224,7 @@ def test_format_counts_and_lists_errors_first() -> None:
     table = diagnose(train="odd_space", val="leak").format()
     rows = table.splitlines()
     assert rows[0] == "lines without error: train 2, val 0"
-    assert rows[1] == "2 errors, 0 warnings, 1 repaired on reading"
+    assert rows[1] == "2 errors in 2 lines, 0 warnings, 1 repaired on reading"
     assert rows[2].split() == ["error", "leak", "2"]
     assert rows[3].split() == ["repaired", "odd_space", "1"]
     assert "leak.txt:1: leak: picture b.png equals" in rows[4]
