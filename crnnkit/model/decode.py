@@ -49,12 +49,13 @@ class Decoded:
 
     @property
     def uprightness(self) -> float:
-        """How much speaks for the line standing upright: expected number of characters read right.
+        """How much speaks for the line standing upright: the number of characters, each by the
+        square of its confidence, so that many doubtful ones do not outweigh a few sure ones.
 
         A mean would not do: upside down, what is no character is read as nothing, and 1503 as a
         sure 0 (benchmarks/LOG.md).
         """
-        return sum(self.char_confidences)
+        return sum(confidence**2 for confidence in self.char_confidences)
 
 
 NOTHING_FITS = Decoded((), (), (), 0.0, ())

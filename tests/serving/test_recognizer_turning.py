@@ -13,7 +13,7 @@ class UpsideDownNetwork:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         is_upright = images[:, 0, :16].max((1, 2)) > images[:, 0, 16:].max((1, 2))
-        scale = np.where(is_upright, 9.0, 4.0)[:, np.newaxis, np.newaxis]
+        scale = np.where(is_upright, 9.0, 5.0)[:, np.newaxis, np.newaxis]
         ids = np.where(is_upright, 8, 9)
         return (scale * np.eye(11)[ids][:, np.newaxis, :]).astype(np.float32)
 
