@@ -380,7 +380,8 @@ def test_an_imported_network_is_tuned_exported_and_served_like_any_other(
     data = tmp_path / "lines.txt"
     write_index(data, lines)
     settings = ("--epochs", 2, "--epoch-lines", 4, "--batch_size", 2)
-    settings += ("--precision", "float32", "--num-threads", 1)
+    # a network of random weights finds lines upside down by chance
+    settings += ("--precision", "float32", "--num-threads", 1, "--turn", "never")
     files = ("--train_data", data, "--val_data", data, "--output_dir", out)
     printed = run("train", *files, "--pretrained_ckpt", base, *settings)
     assert "16 kept, 1 new (沪), 0 dropped" in printed
