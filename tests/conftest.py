@@ -109,6 +109,16 @@ def make_line() -> MakeLine:
     return draw_line
 
 
+@pytest.fixture
+def page(make_line) -> np.ndarray:
+    """A clean page of six lines."""
+    canvas = np.full((321, 561), 255, np.uint8)
+    for i in range(6):
+        drawn = make_line(f"北京市朝阳区 {i} 建国路北京市朝阳", height=32)
+        canvas[40 + 42 * i : 72 + 42 * i, 40 : 40 + drawn.shape[1]] = drawn
+    return canvas
+
+
 def group_of(nodeid: str) -> str:
     """What runs in one process: a file of tests, and all notebooks, which hand files on."""
     path = nodeid.split("::")[0]

@@ -9,17 +9,6 @@ from crnnkit.preprocessing.images import read_image
 from crnnkit.preprocessing.sheet import find_sheet
 from crnnkit.workbook.sliders import EnhanceSliders, Faults, mend
 
-
-@pytest.fixture
-def page(make_line) -> np.ndarray:
-    """A clean page of six lines."""
-    canvas = np.full((321, 561), 255, np.uint8)
-    for i in range(6):
-        drawn = make_line(f"北京市朝阳区 {i} 建国路北京市朝阳", height=32)
-        canvas[40 + 42 * i : 72 + 42 * i, 40 : 40 + drawn.shape[1]] = drawn
-    return canvas
-
-
 # ---------------------------------------------------------------- state
 
 
