@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -75,8 +75,8 @@ class Diagnosis:
             key=lambda fault: (SEVERITIES.index(fault.severity), counts[fault.code], fault.code),
         )
         numbers = Counter(fault.severity for fault in self.faults)
-        faulty = {(f.file, f.line_number) for f in self.faults if f.severity == "error"}
-        where = f" in {count_of(len(faulty), 'line')}" if faulty else ""
+        num_faulty = len(_faulty_lines(self.faults))
+        where = f" in {count_of(num_faulty, 'line')}" if num_faulty else ""
         rows = [
             f"lines without error: {good}",
             f"{count_of(numbers['error'], 'error')}{where}, "
@@ -126,12 +126,17 @@ def examine(
     faults += _find_untaught_characters(index_paths, lines)
     position = {Path(path): n for n, path in enumerate(index_paths.values())}
     faults.sort(key=lambda fault: (position[fault.file], fault.line_number))
-    faulty = {(f.file, f.line_number) for f in faults if f.severity == "error"}
+    faulty = _faulty_lines(faults)
     good = {
         split: tuple(m for m in members if (Path(path), m.line_number) not in faulty)
         for (split, members), path in zip(lines.items(), index_paths.values(), strict=True)
     }
     return Diagnosis(good, tuple(faults), profile_lines(good))
+
+
+def _faulty_lines(faults: Iterable[Fault]) -> set[tuple[Path, int]]:
+    """Index file and line number of each line that has an error."""
+    return {(fault.file, fault.line_number) for fault in faults if fault.severity == "error"}
 
 
 @dataclass(frozen=True)
