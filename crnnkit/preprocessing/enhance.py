@@ -274,7 +274,7 @@ def estimate_skew(image: np.ndarray) -> float:
     angle, lead = _slope(ink)
     boxes = _stroke_boxes(turn(ink, angle, cv2.INTER_NEAREST)[0])
     # The fewer strokes, the steeper chance angles are.
-    if lead <= 1 + _MIN_LEAD / max(1, len(boxes)) ** 0.5:
+    if angle and lead <= 1 + _MIN_LEAD / max(1, len(boxes)) ** 0.5:
         angle, boxes = 0.0, _stroke_boxes(ink)
     return angle + 90.0 if _lie_sideways(boxes) else angle
 
