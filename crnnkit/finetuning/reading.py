@@ -113,10 +113,10 @@ def read_batches(
     for batch in batches(lines, batch_size):
         rows, losses = _forward(forward, info, batch)
         readings = [(greedy_decode(row), row) for row in rows]
-        size_hw = (batch.images.shape[2], batch.images.shape[3])
+        width = batch.images.shape[3]
         for number, line in enumerate(batch.lines):
             upright = readings[number]
-            if line in other and may_be_upside_down(upright[0], size_hw, info.line.turn_below):
+            if line in other and may_be_upside_down(upright[0], width, info.line):
                 row = _forward(forward, info, next(batches([other[line]], 1)))[0][0]
                 turned_by_180 = (greedy_decode(row), row)
                 readings[number] = max(upright, turned_by_180, key=lambda way: way[0].uprightness)

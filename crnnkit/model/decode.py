@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from crnnkit.model.automaton import START, Automaton
 from crnnkit.model.best_path import best_alignment, best_path
 from crnnkit.model.language import CharModel
+from crnnkit.preprocessing.tensors import LineConfig
 from crnnkit.vocab import BLANK_ID
 
 SURE = 0.95
@@ -84,16 +85,18 @@ def is_sure(decoded: Decoded) -> bool:
     return min(decoded.char_confidences, default=1.0) >= SURE
 
 
-def may_be_upside_down(decoded: Decoded, size_hw: tuple[int, int], turn_below: float) -> bool:
+def may_be_upside_down(decoded: Decoded, width: int, config: LineConfig) -> bool:
     """Whether a line is worth reading turned by 180°, too: it is read unsurely, or sparsely.
 
     Args:
-        size_hw: of the line's array, pixels.
-        turn_below: see `LineConfig`; 0 = no line is upside down.
+        width: of the line's array, pixels. What is wider than `max_width` is mostly empty where
+            little is read, and costs too much to be read once more for that.
+        config: tells by `turn_below` under which confidence, or that no line is upside down.
     """
-    height, width = size_hw
-    is_sparse = decoded.uprightness * WIDEST_CHARACTER * height < width
-    return turn_below > 0 and (is_sparse or decoded.confidence < turn_below)
+    is_unsure = not decoded.ids or decoded.confidence < config.turn_below
+    filled = decoded.uprightness * WIDEST_CHARACTER * config.height
+    is_sparse = filled < width <= config.max_width
+    return config.turn_below > 0 and (is_unsure or is_sparse)
 
 
 def decode_line(logits: NDArray[np.floating], language: CharModel | None = None) -> Decoded:

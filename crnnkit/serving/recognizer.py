@@ -190,8 +190,7 @@ class Recognizer:
     ) -> LineReading:
         """What a line says; or, if that speaks little for its standing upright, what it says
         turned by 180°, if that speaks more."""
-        size_hw, turn_below = waiting.line.shape[1:], self.line_config.turn_below
-        if may_be_upside_down(found.raw, size_hw, turn_below):
+        if may_be_upside_down(found.raw, waiting.line.shape[2], self.line_config):
             # no batch mate may change a reading, so the turned line goes alone
             line = line_to_array(half_turn(waiting.image), self._whole_line)
             other = self._found_in(line, constraint)
