@@ -167,13 +167,12 @@ print(len(images) / (time.perf_counter() - began))
 def print_threads(path: str, lines: list[Line]) -> None:
     """Lines per second of two processes, and of two threads that share a recogniser."""
     command = [sys.executable, "-c", WORKER, path, *(str(line.image) for line in lines)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    workers = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    pipe = subprocess.PIPE
+    workers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
+    outputs = [worker.stdout for worker in workers if worker.stdout]
+    assert all("ready" in output.readline() for output in outputs)
     for worker in workers:
-        worker.stdout.readline()
-    for worker in workers:
-        worker.stdin.write("\n")
-        worker.stdin.flush()
+        print(file=worker.stdin, flush=True)
     processes = sum(float(worker.communicate()[0]) for worker in workers)
     recognizer = Recognizer.load(path, num_threads=1)
     images = [read_image(line.image) for line in lines]

@@ -61,9 +61,9 @@ class Sheet:
 
     def _print(self, text: str, x: int, y: int, height: int, ink: Colour) -> tuple[int, ...]:
         """Box of the ink: left, top, right, bottom."""
-        ground = self.image[y + height // 2, x]
+        red, green, blue = ground = self.image[y + height // 2, x].tolist()
         style = Style(height_px=height, full_height=True, margins_em=(0.0,) * 4, ink=ink,
-            ground=tuple(map(int, ground)), em_px=max(12, round(0.85 * height)))  # fmt: skip
+            ground=(red, green, blue), em_px=max(12, round(0.85 * height)))  # fmt: skip
         line = self.renderer.render_line(text, self.rng, style, self.faces(text), in_colour=True)
         width = min(line.image.shape[1], self.image.shape[1] - x)
         if width < line.image.shape[1] or y + height > self.image.shape[0]:
@@ -77,7 +77,8 @@ class Sheet:
         """Look at the page from elsewhere: a 3x3 matrix from page px to picture px."""
         height, width = self.image.shape[:2]
         border = [int(v) for v in self.image[0, 0]]
-        self.image = cv2.warpPerspective(self.image, matrix, (width, height), borderValue=border)
+        seen = cv2.warpPerspective(self.image, matrix, (width, height), borderValue=border)
+        self.image = seen.astype(np.uint8, copy=False)
         self.lines = [(t, cv2.perspectiveTransform(q[None], matrix)[0]) for t, q in self.lines]
 
 
@@ -257,8 +258,8 @@ def render_pages(out: Path) -> None:
             name = f"{kind}_{number}{suffix}"
             (out / name).write_bytes(content)
             rows.append({"image": name, "lines": labels(sheet.lines)})
-    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (out / "pages.jsonl").write_text(content, encoding="utf-8", newline="\n")
+    index = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (out / "pages.jsonl").write_text(index, encoding="utf-8", newline="\n")
 
 
 def labels(lines: Sequence[tuple[str, np.ndarray]]) -> list[dict[str, object]]:

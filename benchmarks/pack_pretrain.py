@@ -62,7 +62,10 @@ def chosen(faces: Sequence[Face]) -> list[Face]:
 
 def _regular_and_bold(faces: Sequence[Face]) -> list[Face]:
     weights = {face: _open(face)["OS/2"].usWeightClass for face in faces}
-    return list(dict.fromkeys(min(faces, key=lambda f, w=w: abs(weights[f] - w)) for w in WEIGHTS))
+    nearest = [
+        min((abs(weights[face] - w), n, face) for n, face in enumerate(faces)) for w in WEIGHTS
+    ]
+    return list(dict.fromkeys(face for _, _, face in nearest))
 
 
 def _open(face: Face) -> TTFont:

@@ -112,7 +112,8 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="every page, on standard error")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    readers = {Path(arguments.model).name: Recognizer.load(arguments.model, 1).read_page}
+    own = Recognizer.load(arguments.model, 1).read_page
+    readers: dict[str, PageReader] = {Path(arguments.model).name: own}
     if arguments.peers:
         readers |= {f"Tesseract {arguments.lang}": tesseract(arguments.lang)}
         readers |= {"RapidOCR": rapidocr()}

@@ -98,7 +98,10 @@ def main() -> None:
     print(f"| set | engine | exact % | CER % |{extra} ms a line |")
     print("|---|---|---|---|" + "---|---|" * arguments.fold + "---|")
     for index in arguments.index:
-        readers = {"Tesseract chi_sim": read_with_tesseract, "RapidOCR": read_with_rapidocr}
+        readers: dict[str, Reader] = {
+            "Tesseract chi_sim": read_with_tesseract,
+            "RapidOCR": read_with_rapidocr,
+        }
         compare(index, readers, arguments.fold)
 
 

@@ -76,7 +76,7 @@ def load(
 
     def client(number: int) -> list[tuple[int, float]]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        answers = []
+        answers: list[tuple[int, float]] = []
         while (began := time.perf_counter()) < deadline:
             body = bodies[(number + len(answers) * clients) % len(bodies)]
             answers.append((ask(connection, body), time.perf_counter() - began))

@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 import psutil
 
-from benchmarks.finetune import BASE, GENERAL, figures, prepare
+from benchmarks.finetune import BASE, GENERAL, figures, prepare, tasks
 from benchmarks.peers import run_tesseract
 from benchmarks.serve import cpu_seconds
 from crnnkit.dataset.index import Line, read_index
@@ -200,13 +200,13 @@ def train_tesseract(work: Path, test: Sequence[Line], cpu_budget: float) -> Resu
         write_bundles(folder, split, read_index(work / f"{split}.txt"))
     unicharset = write_proto_model(folder, read_index(work / "train.txt"))
     network = TESSTRAIN_NETWORK.format(unicharset.read_text().split("\n")[0])
-    proto = ["--traineddata", folder / "own/own.traineddata"]
-    command = ["lstmtraining", *proto, "--learning_rate", "0.002", "--net_spec", network]
-    lists = ["--train_listfile", folder / "train.list", "--eval_listfile", folder / "val.list"]
-    output = ["--model_output", folder / "model", "--max_iterations", "0"]
+    proto = ("--traineddata", folder / "own/own.traineddata")
+    command = ("lstmtraining", *proto, "--learning_rate", "0.002", "--net_spec", network)
+    lists = ("--train_listfile", folder / "train.list", "--eval_listfile", folder / "val.list")
+    output = ("--model_output", folder / "model", "--max_iterations", "0")
     log = work / "tesseract.log"
-    run = observe([*command, *lists, *output], log, lstmtraining_lines, cpu_budget)
-    last = ["--stop_training", "--continue_from", kept(folder / "model_checkpoint", cpu_budget)]
+    run = observe((*command, *lists, *output), log, lstmtraining_lines, cpu_budget)
+    last = ("--stop_training", "--continue_from", kept(folder / "model_checkpoint", cpu_budget))
     run_tool("lstmtraining", *last, *proto, "--model_output", folder / "read.traineddata")
     # 13: the picture is the line, as in training
     reading = ("--tessdata-dir", str(folder), "-l", "read", "--psm", "13")
@@ -263,11 +263,10 @@ def lstmtraining_lines(log: str) -> int:
 def train_calamari(programs: Path, work: Path, test: Sequence[Line], cpu_budget: float) -> Result:
     """Calamari with its default network; the checkpoint that read the validation lines best."""
     output = work / "calamari"
-    command = [programs / "calamari-train", "--trainer.output_dir", output]
+    command: list[str | Path] = [programs / "calamari-train", "--trainer.output_dir", output]
     for split in ("train", "val"):
         write_labelled(work / split, read_index(work / f"{split}.txt"))
-        images = [f"--{split}.images", work / split / "*.png"]
-        command += [*images, f"--{split}.num_processes", "1"]
+        command += [f"--{split}.images", work / split / "*.png", f"--{split}.num_processes", "1"]
     command += ["--trainer.samples_per_epoch", str(CALAMARI_EPOCH)]
     command += ["--train.batch_size", str(CALAMARI_BATCH)]
     command += ["--trainer.progress_bar_mode", "2", "--trainer.progbar_delta_time", "1"]
@@ -357,7 +356,9 @@ def main() -> None:
     work = arguments.out.resolve()
     work.mkdir(parents=True)  # what an earlier run left there would be trained on
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    _, test = prepare(arguments.data, SET, 0, work)
+    (task,) = tasks(arguments.data, SET)
+    prepare(task, work)
+    test = task.test
     references = [line.text for line in test]
     print(
         "| trainer | CPU s | wall s | lines/s | lines per CPU s | exact % | CER % | folded exact % "
