@@ -5,6 +5,7 @@ text lies on its page.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -126,10 +127,8 @@ def char_edges(
     """
     if not spans:
         return ()
-    starts, ends = np.array(spans, float).T
-    between = (ends[:-1] + starts[1:]) / 2
-    first, last = starts[0] + ends[0], starts[-1] + ends[-1]
-    outer = (first - between[0], last - between[-1]) if len(between) else (0.0, num_steps)
-    edges = np.concatenate([outer[:1], between, outer[1:]]) / num_steps
-    edges = np.clip(edges, 0, 1).tolist()
-    return tuple(zip(edges[:-1], edges[1:], strict=True))
+    between = [(end + start) / 2 for (_, end), (start, _) in pairwise(spans)]
+    first, last = sum(spans[0]), sum(spans[-1])
+    outer = (first - between[0], last - between[-1]) if between else (0.0, num_steps)
+    edges = [min(max(at / num_steps, 0.0), 1.0) for at in (outer[0], *between, outer[1])]
+    return tuple(pairwise(edges))

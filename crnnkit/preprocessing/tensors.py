@@ -1,5 +1,6 @@
 """From a line picture to the network's input: the one way, for training and for serving."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -19,6 +20,7 @@ Convention = Literal["crnnkit", "modelscope", "meijieru"]
 
 # Grey levels; keeps the noise of an empty line from being blown up to the size of ink.
 MIN_SPREAD = 4.0
+GREYS = np.arange(256.0)
 # Of red, green and blue in ModelScope's grey; their sum is 0.9999.
 MODELSCOPE_GREY = np.array([0.2989, 0.5870, 0.1140])
 
@@ -181,17 +183,31 @@ def measure_ink(gray: UInt8Image) -> FloatLine:
     Returns:
         float32 (H, W), limited to ±4; ink lies around 2.
     """
-    deviation = gray.astype(np.float32) - np.float32(median_gray(gray))
+    counts = _histogram(gray)
+    deviation = GREYS - _median(counts)
     square = deviation * deviation
-    spread = max(float(np.sqrt(square.mean())), MIN_SPREAD)
-    polarity = 1.0 if float((square * deviation).mean()) >= 0 else -1.0
-    return (deviation * (polarity / spread)).clip(-4, 4)
+    spread = max(math.sqrt(counts @ square / gray.size), MIN_SPREAD)
+    polarity = 1.0 if counts @ (square * deviation) >= 0 else -1.0
+    values = (deviation * (polarity / spread)).clip(-4, 4).astype(np.float32)
+    return np.asarray(cv2.LUT(gray, values), np.float32)
 
 
 def median_gray(gray: UInt8Image) -> float:
     """What `np.median` gives, counted instead of sorted: the slowest step of a line otherwise."""
-    counts = cv2.calcHist([gray], [0], None, [256], [0, 256]).cumsum(dtype=np.float64)
-    low, high = counts.searchsorted([(gray.size - 1) // 2, gray.size // 2], side="right").tolist()
+    return _median(_histogram(gray))
+
+
+def _histogram(gray: UInt8Image) -> NDArray[np.float64]:
+    """How many pixels have each of the 256 greys."""
+    counts = cv2.calcHist([gray], [0], None, [256], [0, 256])
+    return counts.ravel().astype(np.float64)
+
+
+def _median(counts: NDArray[np.float64]) -> float:
+    """The median grey of a histogram."""
+    up_to = counts.cumsum()
+    middle = (up_to[-1] - 1) // 2, up_to[-1] // 2
+    low, high = up_to.searchsorted(middle, side="right").tolist()
     return float(low + high) / 2
 
 
