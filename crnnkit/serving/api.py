@@ -85,10 +85,10 @@ def _ocr() -> Response:
 
 def _uploads() -> list[FileStorage]:
     uploads = [upload for upload in request.files.getlist("image") if upload.filename]
-    if not uploads:
-        raise RefusedError(
-            400, "no_image", "No picture came. Send it as the multipart form field 'image'."
-        )
+    if not uploads or "image" in request.values:
+        what = "A picture's field came as text" if "image" in request.values else "No picture came"
+        message = f"{what}. Send it as the multipart form field 'image': curl -F image=@FILE."
+        raise RefusedError(400, "no_image", message)
     limit = service().config.max_images
     if len(uploads) > limit:
         raise RefusedError(
@@ -109,7 +109,7 @@ def _decoded(uploads: list[FileStorage]) -> Iterator[NDArray[np.uint8]]:
 
 
 def _options(*known: str) -> dict[str, str]:
-    """The fields beside the pictures; a misspelt one must not be passed over in silence."""
+    """The fields beside the pictures; none must be passed over in silence."""
     options = request.values.to_dict()
     # A part without a name has the name None.
     unknown = sorted(map(str, {*options, *request.files} - {*known, "image"}))
@@ -119,6 +119,13 @@ def _options(*known: str) -> dict[str, str]:
             "unknown_field",
             f"{', '.join(map(repr, unknown))}: no such field. Known: image, {', '.join(known)}.",
         )
+    for name in known:
+        if name in request.files:
+            how = f"curl does so with -F '{name}=<FILE', where @ sends a file."
+            raise RefusedError(400, "field_as_file", f"{name} came as a file; send its text: {how}")
+        if len(request.values.getlist(name)) > 1:
+            message = f"{name} came more than once, in the form or the address; send it once."
+            raise RefusedError(400, "repeated_field", message)
     return options
 
 

@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from crnnkit.dataset.index import read_index
 from crnnkit.errors import ConfigError
 from crnnkit.preprocessing.images import MAX_PIXELS
+from crnnkit.serving.api import MAX_CONSTRAINT_LENGTH
 from crnnkit.serving.config import ServerConfig
 from crnnkit.serving.models import ServedModel
 from crnnkit.serving.server import app_for, create_app
@@ -86,6 +87,29 @@ def test_options_may_stand_in_the_address_too(client):
 )
 def test_an_option_that_would_be_ignored_is_refused(client, fields, code):
     assert refusal(post(client, **fields)) == (400, code)
+
+
+@pytest.mark.parametrize("name", [*MAX_CONSTRAINT_LENGTH, "chars", "min_confidence"])
+def test_a_text_field_that_comes_as_a_file_is_refused(client, name):
+    answer = post(client, **{name: (io.BytesIO(b"1"), "drugs.txt")})
+    assert refusal(answer) == (400, "field_as_file")
+    assert f"-F '{name}=<FILE'" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "given"), [("/api/ocr", ["0.1", "0.9"]), ("/api/ocr?min_confidence=0.9", ["0.9"])]
+)
+def test_a_field_that_comes_twice_is_refused(client, path, given):
+    assert refusal(post(client, path, min_confidence=given)) == (400, "repeated_field")
+
+
+def test_a_picture_that_comes_as_text_is_refused(client):
+    assert refusal(post(client, image=[(io.BytesIO(png()), "a.png"), "b.png"])) == (400, "no_image")
+
+
+def test_a_correction_that_comes_as_a_file_is_refused(client):
+    answer = post(client, "/api/feedback", box=BOX, text=(io.BytesIO(b"A"), "a.txt"))
+    assert refusal(answer) == (400, "field_as_file")
 
 
 def test_a_check_tells_of_every_line_whether_it_obeys(onnx_path, make_line):
