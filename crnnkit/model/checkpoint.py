@@ -66,7 +66,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
     Raises:
         CheckpointError: if the file is missing, of another format, or does not hold exactly
-            the weights that its description asks for.
+            the weights that its description asks for, all of them finite.
     """
     path = Path(path)
     weights, info = _read(path)
@@ -122,13 +122,18 @@ def _check_file(path: Path) -> None:
 
 
 def check_weights(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """Refuse weights that are not exactly those wanted, naming every one in question."""
+    """Refuse weights that are not exactly those wanted, or not finite, naming every one."""
     faults = [f"{name} is missing" for name in wanted.keys() - found.keys()]
     faults += [f"{name} is not known" for name in found.keys() - wanted.keys()]
     faults += [
         f"{name} has shape {tuple(found[name].shape)}, expected {tuple(wanted[name].shape)}"
         for name in wanted.keys() & found.keys()
         if wanted[name].shape != found[name].shape
+    ]
+    faults += [
+        f"{name} holds numbers that are not finite"
+        for name in wanted.keys() & found.keys()
+        if not torch.isfinite(found[name]).all()
     ]
     if faults:
         raise CheckpointError(

@@ -157,7 +157,6 @@ def import_checkpoint(
             f"the blank, {num_classes - 1} characters, or {num_classes - 2} and one class for "
             "unknown ones. Give the vocabulary that it was trained with."
         )
-    _check_finite(path, found)
     kept_ids = _usable_ids(characters)
     for name in weights.keys() & {"head.weight", "head.bias"}:
         weights[name] = weights[name][[BLANK_ID, *kept_ids]]
@@ -256,12 +255,6 @@ def _our_weights(
         found = found | {name: torch.tensor(0) for name in wanted if name.endswith(COUNTER)}
     check_weights(path, wanted, found)
     return {name: found[layout.their_name(name)] for name in network}
-
-
-def _check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
-    broken = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
-    if broken:
-        raise CheckpointError(f"{path}: holds values that are not finite: {', '.join(broken)}")
 
 
 def _usable_ids(characters: str) -> list[int]:

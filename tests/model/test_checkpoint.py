@@ -116,6 +116,15 @@ def test_a_name_that_could_not_be_read_again_is_refused(checkpoint, tmp_path):
         save_checkpoint(tmp_path / "a.pt", checkpoint)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_not_finite_is_named(checkpoint, tmp_path, value):
+    path = tmp_path / "a.safetensors"
+    checkpoint.model.head.weight.data[2, 1] = value
+    save_checkpoint(path, checkpoint)
+    with pytest.raises(CheckpointError, match=r"a.safetensors: .*head.weight .*not finite"):
+        load_checkpoint(path)
+
+
 def test_a_missing_weight_is_named(checkpoint, tmp_path):
     path = tmp_path / "a.safetensors"
     save_checkpoint(path, checkpoint)

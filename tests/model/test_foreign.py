@@ -282,7 +282,10 @@ def _without(weights, *names):
         (lambda w: {"state_dict": w, "epoch": 3}, ["no plain tensors: state_dict, epoch"]),
         (lambda w: w | {"conv0.0.bias": [0.0] * 64}, ["no plain tensors: conv0.0.bias"]),
         (lambda w: w | {"module.conv0.0.bias": w["conv0.0.bias"]}, ["without.*: conv0.0.bias"]),
-        (lambda w: w | {"conv4.1.bias": torch.full((512,), torch.nan)}, ["finite: conv4.1.bias"]),
+        (
+            lambda w: w | {"conv4.1.bias": torch.full((512,), torch.nan)},
+            ["conv4.1.bias holds .* not finite"],
+        ),
         (lambda w: {"cnn_model.norm.weight": w["conv0.0.bias"]}, ["neither.*cnn_model.norm.we"]),
         (lambda w: {}, ["neither .* nor crnn.pytorch.*nothing"]),
         (lambda w: list(w.values()), ["holds a list"]),

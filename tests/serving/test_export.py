@@ -105,6 +105,12 @@ def test_logits_that_differ_leave_no_file_and_keep_the_old_one(
     assert sorted(os.listdir(tmp_path)) == ["best.safetensors", "model.onnx"]
 
 
+def test_logits_that_are_no_numbers_leave_no_file(checkpoint_path, tmp_path, monkeypatch):
+    _disturb(monkeypatch, lambda model: model.head.weight[5].fill_(float("nan")))
+    with pytest.raises(CheckpointError, match=r"model.onnx: not written: its logits differ.*nan"):
+        export_onnx(checkpoint_path, tmp_path / "model.onnx")
+
+
 def test_texts_that_differ_are_named(checkpoint_path, images, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "MAX_LOGIT_DIFFERENCE", 1e9)  # the texts alone must catch it
     _disturb(monkeypatch, lambda model: model.head.bias[1].add_(100))
