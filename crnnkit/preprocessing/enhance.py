@@ -45,7 +45,7 @@ _SEEN_PIXELS = 500_000
 _SEEN_ROWS = 64
 _MIN_LIGHT = 0.7
 """Share of the light that the darkest paper of an evenly lit page gets at least."""
-_MAX_LIGHT_STEP = 0.045
+_MAX_LIGHT_STEP = 0.06
 """Share of the light by which a shadow changes within a thirtieth of the picture at most."""
 
 
@@ -82,9 +82,8 @@ def stretch_contrast(image: np.ndarray) -> np.ndarray:
 def flatten_light(image: np.ndarray) -> np.ndarray:
     """Even out shadows and uneven lighting by dividing by the ground's brightness.
 
-    The ground is a morphological closing, which wipes out the text, then a blur (shading
-    correction, Gonzalez & Woods, Digital Image Processing). Light text on dark is treated as
-    its negative.
+    The ground is a morphological closing, which wipes out the text (shading correction,
+    Gonzalez & Woods, Digital Image Processing). Light text on dark is treated as its negative.
     """
     if is_light_on_dark(to_gray(image)):
         return 255 - _flatten_dark_on_light(255 - image)
@@ -105,8 +104,8 @@ def is_unevenly_lit(image: np.ndarray) -> bool:
     border = cv2.morphologyEx(is_dark, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
     near = cv2.getStructuringElement(cv2.MORPH_CROSS, (5, 5))
     steps = cv2.morphologyEx(ground, cv2.MORPH_GRADIENT, near)[border]
-    # Less than half of them: a page in a shadow may have a panel as well.
-    return bool(np.percentile(steps, 40) <= _MAX_LIGHT_STEP * light)
+    # A quarter of them: a page in a shadow may have panels as well.
+    return bool(np.percentile(steps, 25) <= _MAX_LIGHT_STEP * light)
 
 
 def _flatten_dark_on_light(image: np.ndarray) -> np.ndarray:
@@ -129,10 +128,9 @@ def _ground(gray: np.ndarray) -> np.ndarray:
     # At 120 px a 15 px closing spans an eighth of the shorter side: more than strokes, and
     # less than shadows.
     scale = min(1.0, 120 / min(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = (round(width * scale), round(height * scale))
     small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-    ground = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8))
-    return cv2.GaussianBlur(ground, (0, 0), 5)
+    return cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8))
 
 
 def denoise(image: np.ndarray) -> np.ndarray:
@@ -202,7 +200,7 @@ def deblur(image: np.ndarray) -> np.ndarray:
     sharp = np.empty_like(image)
     for top in range(0, len(image), _BAND_ROWS):
         first = max(0, top - _DEBLUR_MARGIN)
-        band = _deblurred(image[first : top + _BAND_ROWS + _DEBLUR_MARGIN], min(sigma, 3.0))
+        band = _deblurred(image[first : top + _BAND_ROWS + _DEBLUR_MARGIN], sigma)
         sharp[top : top + _BAND_ROWS] = band[top - first :][:_BAND_ROWS]
     return sharp
 
