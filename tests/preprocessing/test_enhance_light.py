@@ -69,6 +69,7 @@ def test_bold_letters_are_no_shadow(height, make_line):
 def test_more_light_makes_no_colour_darker(page):
     tinted = (np.dstack([page] * 3) * [0.3, 0.5, 1.0]).astype(np.uint8)
     tinted[280:300, 40:240] = 255  # a label lighter than the paper
+    tinted[:, 480:] = 0, 0, 255
     shadowed = in_light(tinted, across(page, 0.4, 1))
     assert (flatten_light(shadowed) >= shadowed).all()
 

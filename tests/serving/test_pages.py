@@ -20,6 +20,8 @@ from crnnkit.serving.readings import LineReading
         ([("AB", 0.9), ("1", 0.2), ("EF", 0.9)], ["AB", "EF"]),  # the edge of the paper
         ([("AB", 0.9), ("", 0.9), ("EF", 0.9)], ["AB", "EF"]),  # a stain
         ([("AB", 0.3), ("CD", 0.2), ("EF", 0.3)], ["AB", "CD", "EF"]),  # a model unsure of all
+        ([("AB", 0.99), ("CD", 0.4), ("EF", 0.4)], ["AB", "CD", "EF"]),  # or of most
+        ([("AB", 0.4), ("CD", 0.4), ("", 1), ("", 1), ("", 1)], ["AB", "CD"]),  # many stains
         ([("", 0.9), ("", 0.9), ("", 0.9)], []),
         ([("", 0.1)], [""]),  # a picture of one line is that line
     ],
@@ -97,6 +99,7 @@ def numbers_read(lines) -> list[int]:
 def test_a_page_on_its_head_is_read_from_its_own_top(boots):
     (lines,) = read_pages([half_turn(boots)], Feet(0.9, 0.5))
     assert numbers_read(lines) == NUMBERS
+    assert {line.confidence for line in lines} == {0.9}
     for line in lines:
         assert line.box[0, 0] > line.box[1, 0], "text begins at the right"
         assert line.box[0, 1] > line.box[3, 1]
@@ -111,6 +114,28 @@ def test_a_line_that_is_sure_by_chance_does_not_decide_which_way_up_a_page_is(bo
             return replace(reading, confidence=0.99) if len(reading.text) == 12 else reading
 
     (lines,) = read_pages([half_turn(boots)], Palindrome(0.9, 0.5))
+    assert numbers_read(lines) == NUMBERS
+
+
+def test_a_page_of_two_lines_may_stand_on_its_head_and_in_a_shadow_as_well(boots, monkeypatch):
+    two = pages.find_lines(half_turn(boots))[:2]
+    monkeypatch.setattr(pages, "find_lines", lambda gray: list(two))
+    light = np.linspace(1, 0.25, boots.shape[1])
+    reader = Feet(0.9, 0.5)
+    (lines,) = read_pages([(half_turn(boots) * light).astype(np.uint8)], reader)
+    assert numbers_read(lines) == NUMBERS[-2:]
+    assert min(crop[:, -10:].max() for crop in reader.shown) > 200, "no dark end is left"
+
+
+def test_little_that_is_sure_does_not_turn_a_page(boots):
+    class Short(Feet):
+        """Sees one letter in lines on their head, and nothing else, but that surely."""
+
+        def read(self, crop: np.ndarray) -> LineReading:
+            reading = super().read(crop)
+            return replace(reading, text="i") if reading.confidence == 0.95 else reading
+
+    (lines,) = read_pages([boots], Short(0.7, 0.95))
     assert numbers_read(lines) == NUMBERS
 
 
@@ -195,6 +220,31 @@ def test_a_column_is_read_as_it_lies_and_as_a_row(sureness, text, monkeypatch):
     (lines,) = read_pages([COLUMN], reader)
     assert [line.text for line in lines] == [text]
     assert len(reader.shown) == 2
+
+
+def test_columns_of_a_page_are_read_once_as_they_lie_and_once_as_rows(monkeypatch):
+    page = np.hstack([COLUMN] * 3)
+    column = np.array([[42, 2], [42, 198], [18, 198], [18, 2]], np.float32)
+    columns = [column + [60 * i, 0] for i in range(3)]
+    monkeypatch.setattr(pages, "find_lines", lambda gray: columns)
+    reader = Feet(0.9, 0.9)
+    read_pages([page], reader)
+    assert len(reader.shown) == 6
+
+
+@pytest.mark.parametrize("rise", [-4, 4])
+@pytest.mark.parametrize("corner", [0, 2], ids=["upright", "on their head"])
+def test_single_letters_that_slope_are_no_columns(rise, corner, monkeypatch):
+    page = np.full((200, 200), 240, np.uint8)
+    quads = []
+    for x, y in ((40, 40), (120, 40), (40, 120)):
+        page[y : y + 24, x : x + 20] = BOOT
+        quad = np.float32([[x, y], [x + 22, y + rise], [x + 22, y + rise + 26], [x, y + 26]])
+        quads.append(np.roll(quad, corner, axis=0))
+    monkeypatch.setattr(pages, "find_lines", lambda gray: quads)
+    reader = Feet(0.9, 0.9)
+    read_pages([page], reader)
+    assert len(reader.shown) == 3
 
 
 # ---------------------------------------------------------------- a sheet at an angle
