@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
 from itertools import groupby
 from math import sqrt
 
@@ -62,7 +63,7 @@ class Acceptance:
     """What happens if lines from a confidence on are taken without a look."""
 
     threshold: float
-    """Lowest confidence that is accepted."""
+    """Lowest confidence that is accepted, of six digits, so that it can be printed as it is."""
     num_accepted: int
     num_errors: int
     """Accepted lines that are wrong."""
@@ -87,18 +88,24 @@ class Acceptance:
 
 
 def acceptance_curve(lines: Sequence[LineResult]) -> tuple[Acceptance, ...]:
-    """Accepted lines and errors for every confidence that occurs, the highest first."""
+    """Accepted lines and errors for every confidence that occurs, rounded down to the six digits
+    that the service answers with, the highest first."""
     order = sorted(lines, key=lambda line: -line.confidence)
     curve: list[Acceptance] = []
     num_accepted = num_errors = 0
     texts: set[str] = set()
-    for threshold, alike in groupby(order, key=lambda line: line.confidence):
+    for threshold, alike in groupby(order, key=lambda line: _rounded_down(line.confidence)):
         for line in alike:
             num_accepted += 1
             num_errors += not line.is_exact
             texts.add(line.reference)
         curve.append(Acceptance(threshold, num_accepted, num_errors, len(texts)))
     return tuple(curve)
+
+
+def _rounded_down(confidence: float) -> float:
+    # in decimals: 1e6 * confidence may round up to the next whole number
+    return float(Decimal(str(confidence)).quantize(Decimal("1e-6"), ROUND_FLOOR))
 
 
 def acceptance_at(curve: Sequence[Acceptance], precision: float) -> Acceptance | None:
@@ -130,7 +137,7 @@ def acceptance_sentence(lines: Sequence[LineResult], precision: float = GO_LIVE_
     if point is not None:
         low, high = point.precision_interval
         return (
-            f"{goal}: accept confidence ≥ {point.threshold:.4f}, {point.num_accepted} of "
+            f"{goal}: accept confidence ≥ {point.threshold:.6f}, {point.num_accepted} of "
             f"{count_of(len(lines), 'line')}, {count_of(point.num_errors, 'error')} among them "
             f"(95% interval {low:.1%} – {high:.1%})"
         )

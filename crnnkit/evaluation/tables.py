@@ -118,7 +118,7 @@ def acceptance_table(report: EvaluationReport) -> Table:
             accepted = f"{point.num_accepted} ({point.num_accepted / len(report.lines):.0%})"
             low, high = point.precision_interval
             reached = f"{point.precision:.1%} ({low:.1%} – {high:.1%})"
-            threshold = f"{point.threshold:.4f}"
+            threshold = f"{point.threshold:.6f}"
             rows.append((goal, threshold, accepted, f"{point.num_errors}", reached))
     return Table(
         title="Accept without a look",

@@ -21,7 +21,7 @@ class Verdict:
     """From which confidence on lines may pass unread; it does not decide."""
 
     def __str__(self) -> str:
-        """E.g. `not ready: CER 7.20% ≥ 5%; 99% precision: accept confidence ≥ 0.9312, …`."""
+        """E.g. `not ready: CER 7.20% ≥ 5%; 99% precision: accept confidence ≥ 0.931246, …`."""
         return "; ".join([f"{self.answer}: {self.reasons[0]}", *self.reasons[1:], self.acceptance])
 
     @property

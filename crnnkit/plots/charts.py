@@ -307,7 +307,7 @@ def plot_confidence(
             marked.append((confidence, number, num_errors, GREY))
     for confidence, number, num_errors, colour in marked:
         accepted.plot(number, num_errors, "o", color=colour, markersize=5)
-        name, above = f"≥ {confidence:.3g}", {"xytext": (-4, 4), "textcoords": "offset points"}
+        name, above = f"≥ {confidence:g}", {"xytext": (-4, 4), "textcoords": "offset points"}
         accepted.annotate(name, (number, num_errors), ha="right", fontsize=8, color=colour, **above)
     accepted.set_title("what passes from a confidence on", fontsize=9, color=GREY)
     label_axes(accepted, "lines accepted, the surest first", "errors among them")

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crnnkit.evaluation.confidence import (
     Acceptance,
@@ -96,7 +98,7 @@ def test_a_precision_has_an_honest_interval(num_accepted, num_errors, num_texts,
     [
         (
             lines_of(*[(0.8, True)] * 150, (0.7, False), (0.6, False)),
-            "99% precision: accept confidence ≥ 0.7000, 151 of 152 lines, 1 error among them "
+            "99% precision: accept confidence ≥ 0.700000, 151 of 152 lines, 1 error among them "
             "(95% interval 96.3% – 99.9%)",
         ),
         (
@@ -112,6 +114,19 @@ def test_a_precision_has_an_honest_interval(num_accepted, num_errors, num_texts,
 )
 def test_the_sentence_says_how_many_lines_and_errors_or_why_none(lines, sentence):
     assert acceptance_sentence(lines) == sentence
+
+
+@given(st.lists(st.floats(0, 1), min_size=1))
+def test_a_printed_threshold_accepts_exactly_the_lines_that_it_claims(confidences):
+    for point in acceptance_curve(lines_of(*[(confidence, True) for confidence in confidences])):
+        printed = float(f"{point.threshold:.6f}")
+        assert sum(confidence >= printed for confidence in confidences) == point.num_accepted
+
+
+def test_a_threshold_close_to_one_is_not_rounded_up():
+    surest = [(0.99999951 + i * 1e-9, True) for i in range(150)]
+    lines = lines_of(*surest, *[(0.999998, False)] * 20)
+    assert "accept confidence ≥ 0.999999, 150 of 170 lines" in acceptance_sentence(lines)
 
 
 def test_equal_texts_widen_the_interval():

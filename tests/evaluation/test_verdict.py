@@ -66,6 +66,6 @@ def test_the_verdict_names_the_confidence_from_which_lines_may_pass(evaluate_tex
     decision = verdict(evaluate_texts(texts, read, confidences=confidences))
     assert decision.acceptance in str(decision)
     assert decision.acceptance.startswith(
-        "99% precision: accept confidence ≥ 0.9000, 120 of 200 lines, 1 error among them"
+        "99% precision: accept confidence ≥ 0.900000, 120 of 200 lines, 1 error among them"
     )
     assert not decision.is_ready
