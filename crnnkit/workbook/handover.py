@@ -6,12 +6,27 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
+from typing import Any, TypeVar
 
 import crnnkit
 from crnnkit.errors import PipelineError
 from crnnkit.files import file_sha256, write_text
 
 Number = int | float | str | bool | None
+Value = TypeVar("Value")
+
+_DEMO_LINES = "data/demo/train.txt"
+_OF_DEMO: dict[str, Any] = {
+    "val_index": "data/demo/val.txt",
+    "test_index": "data/demo/test.txt",
+    "pages": "data/demo/pages.jsonl",
+    "key_fields": {
+        "equipment number": "[A-Z]{2}-[0-9]{4}-[0-9]{2,3}(?:-[0-9]{3})?-[A-Z]",
+        "date": "[0-9]{4}[-/.年][0-9]{2}",
+        "amount": "[0-9,]+[.][0-9]{2}",
+    },
+}
+"""Parameter → what the demo set has for it."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,19 @@ def display_path(path: str | Path) -> str:
     resolved = resolve_path(path)
     root = project_root()
     return (resolved.relative_to(root) if resolved.is_relative_to(root) else resolved).as_posix()
+
+
+def or_demo(name: str, value: Value, train_index: str) -> Value:
+    """A parameter as given; where it is empty and the demo set is trained on, the demo set's.
+
+    The demo's lines and key fields must neither choose the epoch nor judge a recogniser that was
+    trained on other data.
+
+    Args:
+        train_index: the index file of the training lines.
+    """
+    is_demo = resolve_path(train_index) == resolve_path(_DEMO_LINES)
+    return value or (_OF_DEMO.get(name, value) if is_demo else value)
 
 
 def require_files(files: Mapping[str, str | Path], remedy: str) -> dict[str, Path]:

@@ -14,7 +14,7 @@ import yaml
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from crnnkit.errors import PipelineError
-from crnnkit.workbook.handover import project_root
+from crnnkit.workbook.handover import or_demo, project_root
 
 STEPS = {
     "01_preprocessing": "what the pictures look like, and what the network sees of them",
@@ -25,9 +25,6 @@ STEPS = {
     "06_serving": "export, speed, REST",
 }
 """Notebook → what it does, in the order of running."""
-
-OWN_DATA: dict[str, object] = {"val_index": "", "test_index": "", "pages": "", "key_fields": {}}
-"""What the other data parameters become where `train_index` alone is given."""
 
 TYPES: dict[str, TypeAdapter] = {
     "str": TypeAdapter(str),
@@ -61,7 +58,8 @@ def declared_parameters(notebooks: Path | None = None) -> dict[str, Declared]:
 
     Raises:
         PipelineError: if a notebook is missing or has not exactly one such cell, a parameter
-            has no known type, or two notebooks declare one name with different types or defaults.
+            has no known type, or two notebooks declare one name with different types or defaults;
+            "" may stand for what an earlier one takes.
     """
     folder = notebooks or project_root() / "notebooks"
     declared: dict[str, Declared] = {}
@@ -72,7 +70,9 @@ def declared_parameters(notebooks: Path | None = None) -> dict[str, Declared]:
             type_name = found["inferred_type_name"].replace(" ", "")
             earlier = declared.get(name)
             users = (*earlier.notebooks, step) if earlier else (step,)
-            new = Declared(name, type_name, found["default"], found["help"], users)
+            is_earlier_s = earlier and found["default"] == '""'
+            default = earlier.default if earlier and is_earlier_s else found["default"]
+            new = Declared(name, type_name, default, found["help"], users)
             if type_name not in TYPES:
                 raise PipelineError(
                     f"{path.name}: parameter {name} is declared as {type_name}; "
@@ -200,9 +200,11 @@ def _read_yaml(path: Path) -> dict[str, object]:
 def step_values(
     step: str, values: Mapping[str, object], declared: Mapping[str, Declared]
 ) -> dict[str, object]:
-    """Every parameter of one notebook: as given, else its default."""
-    used = [parameter for parameter in declared.values() if step in parameter.notebooks]
-    return {p.name: values.get(p.name, ast.literal_eval(p.default)) for p in used}
+    """Every parameter of one notebook: as given, else its default or what the demo set has."""
+    every = {name: ast.literal_eval(p.default) for name, p in declared.items()} | dict(values)
+    train_index = str(every.get("train_index", ""))
+    used = [name for name, parameter in declared.items() if step in parameter.notebooks]
+    return {name: or_demo(name, every[name], train_index) for name in used}
 
 
 def find_step(text: str) -> str:
@@ -217,12 +219,3 @@ def find_step(text: str) -> str:
     near = get_close_matches(text, [name for s in STEPS for name in (s, *s.split("_", 1))], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise PipelineError(f"no notebook {text!r}; {hint}known: {', '.join(STEPS)}.")
-
-
-def without_demo(parameters: Mapping[str, object]) -> dict[str, object]:
-    """Parameters in which no demo file stands in for one that the user's data set lacks.
-
-    The notebooks' defaults belong to the demo set: its lines and key fields must neither choose
-    the epoch nor judge a recogniser that was trained on other data.
-    """
-    return (OWN_DATA if "train_index" in parameters else {}) | dict(parameters)

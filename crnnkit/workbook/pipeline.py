@@ -39,7 +39,6 @@ from crnnkit.workbook.parameters import (
     declared_parameters,
     find_step,
     step_values,
-    without_demo,
 )
 
 
@@ -75,7 +74,7 @@ def run_pipeline(
     folder = notebooks or project_root() / "notebooks"
     declared = declared_parameters(notebooks)
     given = {**parameters, "run_dir": str(run_dir)} if run_dir else dict(parameters)
-    values = check_parameters(without_demo(given), declared)
+    values = check_parameters(given, declared)
     conditions = parse_gates(gates, declared_numbers(notebooks) | {f"test_{n}" for n in MEASURED})
     target = resolve_path(str(values.get("run_dir") or yaml.safe_load(declared["run_dir"].default)))
     values["run_dir"] = display_path(target)

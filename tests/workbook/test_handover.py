@@ -55,6 +55,16 @@ def test_a_notebook_can_make_the_root_its_working_directory(project):
     assert Path.cwd() == project
 
 
+def test_what_is_empty_is_the_demo_s_where_its_lines_are_trained_on(project):
+    demo = project / "data" / "demo" / "train.txt"
+    for lines in ("data/demo/train.txt", str(demo)):
+        assert handover.or_demo("val_index", "", lines) == "data/demo/val.txt"
+        assert handover.or_demo("val_index", "mine.txt", lines) == "mine.txt"
+    assert handover.or_demo("val_index", "", "mine.txt") == ""
+    assert handover.or_demo("key_fields", {}, "mine.txt") == {}
+    assert handover.or_demo("pictures", "", "data/demo/train.txt") == ""  # it has none
+
+
 def test_absolute_and_home_paths_stay(project, monkeypatch):
     monkeypatch.setenv("HOME", str(project.parent))
     monkeypatch.setenv("USERPROFILE", str(project.parent))

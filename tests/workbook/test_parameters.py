@@ -15,7 +15,6 @@ from crnnkit.workbook.parameters import (
     find_step,
     load_parameters,
     step_values,
-    without_demo,
 )
 
 # ---------------------------------------------------------------- what the notebooks declare
@@ -53,6 +52,12 @@ def test_a_notebook_with_a_faulty_parameters_cell_is_refused(
     write_notebook("03_vocab", *sources, tag=tag)
     with pytest.raises(PipelineError, match="03_vocab.ipynb.*" + message.replace("[", r"\[")):
         declared_parameters(notebooks)
+
+
+def test_an_empty_text_stands_for_what_an_earlier_notebook_takes(notebooks, write_notebook):
+    write_notebook("03_vocab", 'run_dir: str = ""  # empty: that of 02')
+    declared = declared_parameters(notebooks)["run_dir"]
+    assert (declared.default, declared.notebooks) == ('"checkpoints/toy"', tuple(STEPS))
 
 
 def test_two_parameters_cells_are_refused(notebooks):
@@ -162,17 +167,14 @@ def test_checked_values_pass_a_second_check_unchanged(notebooks):
     assert check_parameters(checked, declared) == checked == {"lr": 1e-4, "epochs": 2}
 
 
-def test_the_demos_files_never_join_the_users_own():
-    assert without_demo({"epochs": 3}) == {"epochs": 3}  # the demo run keeps the demo's files
-    own = without_demo({"train_index": "mine.txt", "test_index": "mine_too.txt"})
-    assert own == {
-        "train_index": "mine.txt",
-        "test_index": "mine_too.txt",
-        "val_index": "",
-        "pages": "",
-        "key_fields": {},
-    }
-    assert set(own) <= set(declared_parameters())  # the real notebooks know all of them
+def test_the_demo_s_files_never_join_the_user_s_own():
+    declared = declared_parameters()
+    names = ("train_index", "val_index", "test_index")
+    demo, own = (step_values("02_dataset", v, declared) for v in ({}, {"train_index": "mine.txt"}))
+    assert [demo[n] for n in names] == [f"data/demo/{n}.txt" for n in ("train", "val", "test")]
+    assert [own[n] for n in names] == ["mine.txt", "", ""]
+    assert step_values("05_evaluation", {}, declared)["key_fields"].keys() > {"date"}
+    assert step_values("05_evaluation", {"train_index": "mine.txt"}, declared)["key_fields"] == {}
 
 
 # ---------------------------------------------------------------- steps and numbers
