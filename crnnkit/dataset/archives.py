@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,9 +18,11 @@ _FIRST_MAP_BYTES = 1 << 24
 
 
 def read_lmdb(folder: Path) -> Iterator[Sample | LeftOut]:
-    """A folder with `data.mdb` and the keys `num-samples`, `image-%09d`, `label-%09d`, from 1.
+    """A folder with `data.mdb` and the keys `num-samples`, `image-%09d`, `label-%09d`.
 
-    The file's structure is verified before the engine sees it: a damaged one can end the process.
+    They are numbered from 1, or from 0 where that is how the last one is found. Pictures that
+    `num-samples` does not count are left out by name. The file's structure is verified before the
+    engine sees it: a damaged one can end the process.
 
     Raises:
         DatasetError: if it is damaged, or `num-samples` is no number of samples it can hold.
@@ -43,11 +45,30 @@ def read_lmdb(folder: Path) -> Iterator[Sample | LeftOut]:
                 f"{folder}: 'num-samples' is {count[:80]!r}, with {num_entries} entries in all. "
                 "Write the LMDB again."
             )
-        for number in range(1, int(count) + 1):
+        numbers = _numbers(transaction, int(count))
+        for number in numbers:
             source = f"{folder}: image-{number:09}"
             image = transaction.get(b"image-%09d" % number)
             label = transaction.get(b"label-%09d" % number)
             yield _sample(source, f"{number:09}", image, label)
+        for key in _uncounted(transaction, numbers):
+            reason = f"is none of the {len(numbers)} that 'num-samples' counts"
+            yield LeftOut(f"{folder}: {key.decode(errors='replace')}", reason)
+
+
+def _numbers(transaction: Any, count: int) -> range:
+    has_first, has_last = (transaction.get(b"image-%09d" % n) is not None for n in (0, count))
+    return range(count) if has_first and not has_last else range(1, count + 1)
+
+
+def _uncounted(transaction: Any, numbers: range) -> Iterator[bytes]:
+    """Keys of pictures that have none of the numbers."""
+    cursor = transaction.cursor()
+    cursor.set_range(b"image-")
+    for key in takewhile(lambda key: key.startswith(b"image-"), cursor.iternext(values=False)):
+        digits = key.removeprefix(b"image-")
+        if not (digits.isdigit() and int(digits) in numbers and len(digits) == 9):
+            yield key
 
 
 def _sample(source: str, name: str, image: bytes | None, label: bytes | None) -> Sample | LeftOut:

@@ -16,6 +16,7 @@ from crnnkit.dataset.faults import count_of
 from crnnkit.dataset.index import Line, read_index, write_index
 from crnnkit.errors import ConfigError, DatasetError, ImageError
 from crnnkit.evaluation.suspects import Suspect
+from crnnkit.files import file_sha256
 from crnnkit.preprocessing.images import WRITE_FORMATS, ImageSource, read_image
 from crnnkit.serving.readings import LineReading
 from crnnkit.vocab import normalize_text
@@ -47,7 +48,8 @@ def unlabelled(
 ) -> list[Task]:
     """Pictures below `folder` that the index does not list yet, least sure reading first.
 
-    A reading that the model is unsure of teaches it most. Without a model, by name.
+    A reading that the model is unsure of teaches it most. Without a model, by name. A copy of a
+    listed picture, as `crnnkit convert` makes them, is listed.
 
     Args:
         others: lines whose pictures are no tasks either, such as those of a test.
@@ -59,11 +61,11 @@ def unlabelled(
     pictures = sorted(p.resolve() for p in folder.rglob("*") if p.suffix.lower() in WRITE_FORMATS)
     if not pictures:
         raise DatasetError(f"{folder}: no picture in it. Give the folder of your line pictures.")
-    labelled = {line.image for line in (*_lines(index), *others)}
+    labelled = {file_sha256(line.image) for line in (*_lines(index), *others)}
     tasks, faults = [], []
     for picture in pictures:
         try:
-            if picture not in labelled:
+            if file_sha256(picture) not in labelled:
                 tasks.append(_task(picture, reader))
         except ImageError as error:
             faults.append(str(error))

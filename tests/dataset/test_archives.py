@@ -72,6 +72,18 @@ def test_lmdb_has_the_keys_that_benchmarks_use(tmp_path: Path) -> None:
     }
 
 
+def test_lmdb_counted_from_0_is_read_from_there_and_nothing_is_lost_unnamed(tmp_path: Path) -> None:
+    content = {"num-samples": b"2"}
+    content |= {f"image-{n:09}": PICTURE for n in range(2)}
+    content |= {f"label-{n:09}": str(n).encode() for n in range(2)}
+    assert [s.text for s in read_lmdb(lmdb_of(tmp_path / "0", content))] == ["0", "1"]
+    more = content | {"image-000000002": PICTURE, "label-000000002": b"2", "image-7": PICTURE}
+    *found, first, last = read_lmdb(lmdb_of(tmp_path / "1", more))
+    assert [s.text for s in found] == ["1", "2"]
+    assert str(first).endswith("image-000000000: is none of the 2 that 'num-samples' counts")
+    assert "image-7: " in str(last)
+
+
 def lmdb_of(folder: Path, content: dict[str, bytes]) -> Path:
     with lmdb.open(str(folder)) as environment, environment.begin(write=True) as transaction:
         for key, value in content.items():
