@@ -1,5 +1,6 @@
 """Labelling: which line comes first, what is on disk after each key, and how far back undo goes."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,14 @@ def test_pictures_of_other_indexes_are_no_tasks(folder, index, tmp_path):
     write_index(tmp_path / "test.txt", [Line((folder / "deep" / "20.png").resolve(), "x", 1)])
     tasks = unlabelled(folder, index, FakeReader(), read_index(tmp_path / "test.txt"))
     assert [t.image.name for t in tasks] == ["30.png", "10.png"]
+
+
+def test_copies_of_labelled_pictures_are_no_tasks(folder, index, tmp_path):
+    for name in ("10", "20"):  # as `crnnkit convert` names them anew
+        shutil.copy(folder / "deep" / f"{name}.png", tmp_path / f"copy_{name}.png")
+    write_index(index, [Line(tmp_path / "copy_10.png", "x", 1)])
+    tasks = unlabelled(folder, index, FakeReader(), [Line(tmp_path / "copy_20.png", "x", 1)])
+    assert [t.image.name for t in tasks] == ["30.png"]
 
 
 def test_only_sure_readings_of_something_become_labels(tmp_path):
