@@ -1,5 +1,6 @@
 """The lines a run works on: loaded, checked, turned upright, and chosen for each epoch."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -169,8 +170,11 @@ def _drawn(lines: Sequence[LoadedLine], wanted: int, rng: np.random.Generator) -
 def _drawn_to_width(
     lines: Sequence[LoadedLine], columns: float, rng: np.random.Generator
 ) -> list[LoadedLine]:
-    """Lines in random order, until together they are so many pixels wide."""
-    order = rng.permutation(len(lines))
+    """Lines in random order, again and again, until together they are so many pixels wide."""
+    if not lines:
+        return []
+    rounds = max(1, math.ceil(columns / sum(item.width for item in lines)))
+    order = np.concatenate([rng.permutation(len(lines)) for _ in range(rounds)])
     widths_before = np.cumsum([0, *(lines[i].width for i in order)])[:-1]
     return [lines[i] for i, before in zip(order, widths_before, strict=True) if before < columns]
 

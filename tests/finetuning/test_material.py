@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,22 @@ def test_general_lines_take_their_share_and_change_with_the_epoch():
         assert drawn.startswith("aaaaaa")
         assert len(set(drawn[6:])) == 2  # a quarter of eight, none twice
     assert draws[0] != draws[1]
+
+
+def test_few_general_lines_keep_their_share_beside_many_of_the_domain():
+    own = tuple(loaded("A", 1) for _ in range(300))
+    general = tuple(loaded(str(n), 1) for n in range(9))
+    drawn = epoch_lines(CONFIG, Material(own, (), (), (), general), (1, 1))
+    shown = Counter(names(drawn).lstrip("A"))
+    assert sum(shown.values()) == 100
+    assert set(shown.values()) == {11, 12}  # again only once all others were shown
+
+
+def test_a_sample_is_spread_over_the_training_lines():
+    own = tuple(loaded(str(n), 1) for n in range(1000))
+    assert Material(own, own, (), ()).sample() == Material(own[::3], own[::3], (), ())
+    few = Material(own[:500], (), (), ())
+    assert few.sample() == few
 
 
 def test_the_share_of_general_lines_is_one_of_columns():
