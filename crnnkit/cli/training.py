@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crnnkit.dataset.index import Line
     from crnnkit.finetuning.config import TrainConfig
 
-_TRAINING_BAR = "{l_bar}{bar}| {elapsed} < {remaining}"
+_TRAINING_BAR = "{l_bar}{bar}| {elapsed} < {remaining}{postfix}"
 
 
 def train(
@@ -108,7 +108,8 @@ def _train(config: "TrainConfig") -> None:
             tqdm.write(result.line(config.epochs), file=sys.stdout)
             sys.stdout.flush()
 
-        def show_progress(share: float) -> None:
+        def show_progress(share: float, lines_per_second: float) -> None:
+            bar.set_postfix_str(f"{lines_per_second:.0f} lines/s", refresh=False)
             bar.update(share - bar.n)
 
         result = run_training(config, show_epoch, show_progress)

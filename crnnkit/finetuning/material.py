@@ -23,6 +23,9 @@ TURN_MARGIN = 3.0
 """A line counts as upside down where turning it lowers its loss by more than this, in nats: it is
 then twenty times as likely."""
 
+SAMPLE_SIZE = 300
+"""Training lines, at least, that tell what all are like."""
+
 
 @dataclass(frozen=True)
 class Material:
@@ -58,6 +61,11 @@ class Material:
         """What is printed on training and validation lines, in that order; nothing to tell: []."""
         return [self.printed[item.line] for item in self.train + self.val] if self.printed else []
 
+    def sample(self) -> "Material":
+        """The same with some of the training lines alone, spread evenly; few lines are all kept."""
+        step = max(1, len(self.train) // SAMPLE_SIZE)
+        return replace(self, train=self.train[::step], train_turned=self.train_turned[::step])
+
     def with_printed_texts(self, texts: Sequence[str], info: CheckpointInfo) -> "Material":
         """The same, with what `printed_texts` told."""
         lines = (item.line for item in self.train + self.val)
@@ -87,6 +95,8 @@ class Material:
         Args:
             upright, turned: the training lines read as they are and by 180°.
         """
+        if not self.train_turned:
+            return self
         return self.with_turned(
             [
                 item.turned

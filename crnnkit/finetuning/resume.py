@@ -4,6 +4,7 @@ Order and variation of an epoch follow from (seed, epoch), so the state between 
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,21 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from crnnkit.errors import CheckpointError, ConfigError
-from crnnkit.files import whole_file
+from crnnkit.files import file_sha256, whole_file
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import EpochResult
 
 _KEY = "crnnkit-resume"
 _MAY_DIFFER = ("resume", "minutes", "tensorboard")
+_INPUTS = ("train_data", "val_data", "pretrained_ckpt", "vocab_path")
+Networks = Mapping[str, nn.Module]
+"""The network and its moving average, by name."""
+Settings = dict[str, str]
+"""What must be the same when a run goes on."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +39,48 @@ class RunState:
     facts: dict[str, Any]
     """Counters, and what was measured once: JSON values."""
 
+    @classmethod
+    def of(
+        cls,
+        networks: Networks,
+        optimizer: Optimizer,
+        history: Sequence[EpochResult],
+        facts: dict[str, Any],
+    ) -> "RunState":
+        """What a run is made of."""
+        weights = {
+            f"{name}.{key}": value
+            for name, network in networks.items()
+            for key, value in network.state_dict().items()
+        }
+        return cls(weights | _packed(optimizer), tuple(history), facts)
 
-def save_state(path: Path, config: TrainConfig, state: RunState) -> None:
+    def give_to(self, networks: Networks, optimizer: Optimizer) -> None:
+        """Let weights and moments be what they were."""
+        for name, network in networks.items():
+            start = f"{name}."
+            network.load_state_dict(
+                {n.removeprefix(start): t for n, t in self.tensors.items() if n.startswith(start)}
+            )
+        _unpack(optimizer, self.tensors)
+
+
+def settings_of(config: TrainConfig) -> Settings:
+    """A run's settings, and the contents of the files that it learns from."""
+    values = asdict(config)
+    files = {name: values[name] for name in _INPUTS if values[name]}
+    if config.general_data:
+        files |= {
+            f"general {name}": config.general_data / name for name in ("train.txt", "val.txt")
+        }
+    contents = {f"content of {name}": file_sha256(path)[:12] for name, path in files.items()}
+    return {n: str(v) for n, v in values.items() if n not in _MAY_DIFFER} | contents
+
+
+def save_state(path: Path, settings: Settings, state: RunState) -> None:
     """Write a state; the file appears whole or not at all."""
     description = {
-        "settings": _settings(config),
+        "settings": settings,
         "history": [asdict(result) for result in state.history],
         "facts": state.facts,
     }
@@ -50,12 +94,12 @@ def save_state(path: Path, config: TrainConfig, state: RunState) -> None:
         ) from None
 
 
-def load_state(path: Path, config: TrainConfig) -> RunState:
+def load_state(path: Path, settings: Settings) -> RunState:
     """Read what `save_state` wrote.
 
     Raises:
         CheckpointError: if there is no state to go on from.
-        ConfigError: naming the settings that have changed since.
+        ConfigError: naming the settings and files that have changed since.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -67,12 +111,12 @@ def load_state(path: Path, config: TrainConfig) -> RunState:
         ) from None
     if description is None:
         raise CheckpointError(f"{path}: not written by a training run. Start it without resume.")
-    _refuse_changes(path, description["settings"], _settings(config))
+    _refuse_changes(path, description["settings"], settings)
     history = tuple(EpochResult(**row) for row in description["history"])
     return RunState(tensors, history, description["facts"])
 
 
-def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _packed(optimizer: Optimizer) -> dict[str, Tensor]:
     """Moments and step counts as named tensors: `optimizer.<parameter>.<moment>`."""
     return {
         f"optimizer.{number}.{name}": value
@@ -81,8 +125,8 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Give an optimiser of the same parameters the moments that `pack_optimizer` named."""
+def _unpack(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Give an optimiser of the same parameters the moments that `_packed` named."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
@@ -97,11 +141,7 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
                 moments[name] = torch.empty_like(parameter).copy_(value)
 
 
-def _settings(config: TrainConfig) -> dict[str, str]:
-    return {n: str(v) for n, v in asdict(config).items() if n not in _MAY_DIFFER}
-
-
-def _refuse_changes(path: Path, before: dict[str, str], now: dict[str, str]) -> None:
+def _refuse_changes(path: Path, before: Settings, now: Settings) -> None:
     changed = [
         f"{name} was {before.get(name)}, is {now.get(name)}"
         for name in sorted(before.keys() | now.keys())
@@ -109,6 +149,6 @@ def _refuse_changes(path: Path, before: dict[str, str], now: dict[str, str]) -> 
     ]
     if changed:
         raise ConfigError(
-            f"{path}: the interrupted run had other settings: {'; '.join(changed)}. "
+            f"{path}: the interrupted run had other settings or data: {'; '.join(changed)}. "
             "Give the same ones, or start anew without resume."
         )

@@ -34,13 +34,7 @@ from crnnkit.finetuning.optimizer import (
 )
 from crnnkit.finetuning.reading import Pass, read_lines
 from crnnkit.finetuning.result import TrainResult
-from crnnkit.finetuning.resume import (
-    RunState,
-    load_state,
-    pack_optimizer,
-    save_state,
-    unpack_optimizer,
-)
+from crnnkit.finetuning.resume import RunState, load_state, save_state, settings_of
 from crnnkit.finetuning.sampling import ClassSample, sample_classes
 from crnnkit.finetuning.speed import faster_precision, faster_threads, keep_freed_memory
 from crnnkit.finetuning.start import starting_point
@@ -56,13 +50,15 @@ TURN_EPOCHS = (3, 8)
 pretrained one can tell before the first."""
 TURN_BELOW = 0.8
 """Confidence under which such a checkpoint reads a line both ways."""
+OnBatch = Callable[[float, float], None]
+"""Takes the share of the run that is done, 0 to 1, and the epoch's lines a second so far."""
 
 
 @processes.joined()
 def train(
     config: TrainConfig,
     on_epoch: Callable[[EpochResult], None] | None = None,
-    on_batch: Callable[[float], None] | None = None,
+    on_batch: OnBatch | None = None,
 ) -> TrainResult:
     """Train and keep the best epoch, see `history.best_epoch`; make its confidences honest.
 
@@ -70,7 +66,7 @@ def train(
 
     Args:
         on_epoch: called after every epoch.
-        on_batch: called after every step with the share of the run that is done, 0 to 1.
+        on_batch: called after every step.
 
     Raises:
         DatasetError: if an index file is faulty or a text needs more time steps than its line has.
@@ -88,7 +84,7 @@ def train(
     material = load_material(config, checkpoint.info, train_index, val_index)
     run = _Run(config, checkpoint, material)
     if config.resume:
-        run.restore(load_state(run.state_path, config))
+        run.restore(load_state(run.state_path, run.settings))
     else:
         run.prepare()
     with event_file(config, len(run.history)) as show:
@@ -125,12 +121,14 @@ class _Run:
 
     def __init__(self, config: TrainConfig, checkpoint: Checkpoint, material: Material) -> None:
         self.config, self.info, self.material = config, checkpoint.info, material
+        self.settings = settings_of(config)
         # convolutions on a CPU are faster when a pixel's channels lie side by side
         self.model = checkpoint.model.to(config.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.start = frozen_copy(self.model) if config.anchor_weight or config.blend_base else None
         self.average = AveragedModel(
             self.model, multi_avg_fn=moving_average(config.average_decay), use_buffers=True
         )
+        self.networks = {"model": self.model, "average": self.average}
         self.optimizer = make_optimizer(
             self.model, config.peak_lr, config.weight_decay, config.conv_lr_share
         )
@@ -154,15 +152,24 @@ class _Run:
             if config.precision == "auto"
             else getattr(torch, config.precision)
         )
-        self.started = time.perf_counter()
         if self.material.general_val and config.pretrained_ckpt:
             self.general_cer_before = self._general_cer(self.model)
-        if config.pretrained_ckpt:
+        if config.pretrained_ckpt and self._is_worth_reading():
             network = self._kept_network()
             read = self._read(network, self.material.train)
             self._turn_lines(network, read)
             self._learn_spelling(network, read)
-        self._look_at_clock()
+        self.started = time.perf_counter()
+
+    def _is_worth_reading(self) -> bool:
+        """Whether, of some training lines, any stand upside down or are labelled otherwise than
+        printed: to read all of many lines both ways takes as long as an epoch."""
+        some, network = self.material.sample(), self._kept_network()
+        if len(some.train) == len(self.material.train):
+            return True
+        read, turned = (self._read(network, lines) for lines in (some.train, some.train_turned))
+        has_spelling = bool(learn_spelling(read.references, read.hypotheses, self.info.charset))
+        return has_spelling or some.turned_upright(read, turned).num_turned > 0
 
     def _look_at_clock(self) -> None:
         """What ends the run and sets its rate is read here alone, and the same in all processes."""
@@ -188,7 +195,7 @@ class _Run:
         num_characters = sum(len(item.target_ids) for item in self.material.val)
         return best_epoch(self.history, limit, num_characters)
 
-    def train_epoch(self, on_batch: Callable[[float], None] | None) -> EpochResult:
+    def train_epoch(self, on_batch: OnBatch | None) -> EpochResult:
         """One pass over the training lines, cut short where the minutes end; then validate."""
         epoch = len(self.history) + 1
         config, began = self.config, time.perf_counter()
@@ -202,12 +209,12 @@ class _Run:
             self._step(batch, rng, sums)
             self._look_at_clock()
             num_lines += len(batch.lines)
+            lines_per_second = num_lines / (time.perf_counter() - began)
             self.epoch_done = num_lines / len(lines)
             if on_batch is not None:
-                on_batch(self.progress)
+                on_batch(self.progress, lines_per_second)
             if self.progress >= 1:
                 break
-        lines_per_second = num_lines / (time.perf_counter() - began)
         sums = Pass.of_all(processes.gathered(sums))
         for network in (self.model, self.average):
             processes.average_buffers(network)
@@ -292,9 +299,10 @@ class _Run:
             upright or self._read(network, self.material.train),
             self._read(network, self.material.train_turned),
         )
-        turn_below = TURN_BELOW if self.material.has_turned else 0.0
-        line = replace(self.info.line, turn_below=turn_below)
-        self.info = replace(self.info, line=line)
+        self._read_both_ways_below(TURN_BELOW if self.material.has_turned else 0.0)
+
+    def _read_both_ways_below(self, confidence: float) -> None:
+        self.info = replace(self.info, line=replace(self.info.line, turn_below=confidence))
 
     def _learn_spelling(self, network: CRNN | ClassicCRNN, read: Pass) -> None:
         """Train on what is printed where labels write that otherwise throughout.
@@ -359,11 +367,9 @@ class _Run:
         if self.best is result:
             save_checkpoint(self.best_path, checkpoint)
         write_history(self.config.output_dir / "history.csv", self.history)
-        save_state(self.state_path, self.config, self._state())
+        save_state(self.state_path, self.settings, self._state())
 
     def _state(self) -> RunState:
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"average.{n}": value for n, value in self.average.state_dict().items()}
         facts = {
             "seconds": self.seconds,
             "precision": str(self.dtype).removeprefix("torch."),
@@ -374,25 +380,19 @@ class _Run:
             "written_as": self.info.written_as,
             "printed": self.material.printed_texts,
         }
-        return RunState(tensors | pack_optimizer(self.optimizer), tuple(self.history), facts)
+        return RunState.of(self.networks, self.optimizer, self.history, facts)
 
     def restore(self, state: RunState) -> None:
         """Become the interrupted run."""
         facts = state.facts
         self.history = list(state.history)
-        for model, prefix in ((self.model, "model."), (self.average, "average.")):
-            model.load_state_dict(_part(state.tensors, prefix))
-        unpack_optimizer(self.optimizer, state.tensors)
+        state.give_to(self.networks, self.optimizer)
         self.general_cer_before = facts["general_cer_before"]
         self.material = self.material.with_turned(facts["turned"])
-        line = replace(self.info.line, turn_below=facts["turn_below"])
-        self.info = replace(self.info, line=line, written_as=facts["written_as"])
+        self._read_both_ways_below(facts["turn_below"])
+        self.info = replace(self.info, written_as=facts["written_as"])
         self.material = self.material.with_printed_texts(facts["printed"], self.info)
         self.dtype = getattr(torch, facts["precision"])
         torch.set_num_threads(facts["num_threads"])
         self.seconds = facts["seconds"]
         self.started = time.perf_counter() - self.seconds
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

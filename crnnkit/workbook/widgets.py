@@ -302,13 +302,13 @@ class TrainingMonitor:
         if config.pretrained_ckpt:
             self._read_samples(0, config.pretrained_ckpt)
 
-    def on_batch(self, share: float) -> None:
+    def on_batch(self, share: float, lines_per_second: float) -> None:
         """Move the bar; `share` of the run is done, 0 to 1."""
         if self.shown_share < 0:
-            self.bar.display(_progress_bar(share))
+            self.bar.display(_progress_bar(share, lines_per_second))
             self.shown_share = share
         if share - self.shown_share >= 0.01 or share >= 1:
-            self.bar.update(_progress_bar(share))
+            self.bar.update(_progress_bar(share, lines_per_second))
             self.shown_share = share
 
     def on_epoch(self, result: EpochResult) -> None:
@@ -340,8 +340,9 @@ class TrainingMonitor:
         self.readings[epoch] = [reading.text for reading in readings]
 
 
-def _progress_bar(share: float) -> HTML:
-    return HTML(f'<progress value="{share:.2f}" max="1"></progress> {100 * share:.0f} %')
+def _progress_bar(share: float, lines_per_second: float) -> HTML:
+    bar = f'<progress value="{share:.2f}" max="1"></progress>'
+    return HTML(f"{bar} {100 * share:.0f} %, {lines_per_second:.0f} lines/s")
 
 
 def _reading_note(task: Task) -> str:

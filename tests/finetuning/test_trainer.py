@@ -4,9 +4,9 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from crnnkit.dataset.index import Line, write_index
+from crnnkit.dataset.index import Line, read_index, write_index
 from crnnkit.errors import CheckpointError, ConfigError, CrnnKitError, DatasetError, VocabError
-from crnnkit.finetuning import losses, start, trainer
+from crnnkit.finetuning import losses, material, start, trainer
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.events import CHARTS
 from crnnkit.finetuning.history import read_history
@@ -61,12 +61,13 @@ def test_a_few_lines_are_learnt_by_heart(config, make_line):
 
 def test_what_a_run_leaves_behind(config):
     seen, shares = [], []
-    result = train(config, seen.append, shares.append)
+    result = train(config, seen.append, lambda share, rate: shares.append((share, rate)))
     files = {path.name for path in config.output_dir.iterdir()}
     assert files == {"best.safetensors", "last.safetensors", "history.csv", "resume.safetensors"}
     assert list(result.history) == seen == read_history(config.output_dir / "history.csv")
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
+    assert [share for share, _ in shares] == sorted(share for share, _ in shares)
+    assert shares[-1][0] == 1
+    assert all(rate > 0 for _, rate in shares)
     info = read_info(result.best_path)
     assert info.metrics["val_cer"] == result.best.val_cer
     assert set(info.training) == {"train_data_sha256", "pretrained_ckpt", "lr", "seed"}
@@ -107,6 +108,45 @@ def test_the_best_epoch_is_kept_not_the_last(config, monkeypatch):
 def test_minutes_end_a_run_before_its_epochs(config):
     result = train(replace(config, epochs=100_000, minutes=0.01))
     assert 1 <= len(result.history) < 100_000
+
+
+def test_what_is_looked_at_before_the_first_step_takes_none_of_the_minutes(config, tmp_path):
+    base = train(config)
+    settings = {"pretrained_ckpt": base.best_path, "minutes": 1e-6, "warmup": 0.5}
+    tuned = train(replace(config, output_dir=tmp_path / "tuned", **settings))
+    assert [epoch.epoch for epoch in tuned.history] == [1]
+    assert tuned.history[0].lr < 0.02 * replace(config, **settings).peak_lr  # still warming up
+    assert tuned.best_path.parent == tmp_path / "tuned"
+
+
+@pytest.mark.parametrize(
+    ("written_as", "stands_upside_down", "is_reason"),
+    [({}, False, False), ({"0": "1"}, False, True), ({}, True, True)],
+)
+def test_many_lines_are_all_read_before_training_only_where_some_give_reason(
+    config, tmp_path, monkeypatch, written_as, stands_upside_down, is_reason
+):
+    base, read = train(config), []
+
+    def read_lines(forward, info, lines, *others):
+        read.append(len(lines))
+        return real(forward, info, lines, *others)
+
+    def turned_upright(self, *_):
+        return self.with_turned([stands_upside_down] * len(self.train))
+
+    real = trainer.read_lines
+    monkeypatch.setattr(trainer, "read_lines", read_lines)
+    monkeypatch.setattr(trainer, "learn_spelling", lambda *_: written_as)
+    monkeypatch.setattr(material, "SAMPLE_SIZE", 2)
+    monkeypatch.setattr(material.Material, "turned_upright", turned_upright)
+    train(replace(config, output_dir=tmp_path / "tuned", pretrained_ckpt=base.best_path, epochs=1))
+    whole, val = (len(read_index(path)) for path in (config.train_data, config.val_data))
+    some = len(range(0, whole, whole // 2))
+    assert 2 <= some < whole
+    assert read[:2] == [some, some]
+    assert (read[2:4] == [whole, whole]) == is_reason
+    assert is_reason or read[2:] == [val]
 
 
 def test_a_pretrained_checkpoint_keeps_its_characters_and_takes_the_datas(config, tmp_path):
@@ -197,6 +237,14 @@ def test_a_run_is_not_resumed_with_other_settings(config):
     train(config)
     with pytest.raises(ConfigError, match=r"lr was None, is 0.1"):
         train(replace(config, resume=True, lr=0.1))
+
+
+def test_a_run_is_not_resumed_with_other_data(config):
+    train(config)
+    (first, *others) = read_index(config.train_data)
+    write_index(config.train_data, [replace(first, text="0"), *others])
+    with pytest.raises(ConfigError, match=r"settings or data: content of train_data was \w+, is"):
+        train(replace(config, resume=True))
 
 
 def test_without_a_state_there_is_nothing_to_resume(config):
