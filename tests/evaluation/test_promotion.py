@@ -3,11 +3,11 @@ from hashlib import sha256
 
 import pytest
 
-from crnnkit.errors import CheckpointError
+from crnnkit.errors import CheckpointError, DatasetError
 from crnnkit.evaluation import promotion
 from crnnkit.evaluation.promotion import promote
 
-TEXTS = [f"AB {number}" for number in range(10)]
+TEXTS = [f"AB {number:017}" for number in range(30)]
 
 
 @pytest.fixture
@@ -17,13 +17,13 @@ def lines(make_lines):
 
 @pytest.fixture
 def models(tmp_path, monkeypatch, lines, table_recognizer):
-    """Files whose content says how many of the lines they read wrong."""
+    """Files whose content says how many of the lines they read wrong, a character of 20 each."""
 
     def load(path, num_threads):
         num_wrong = int(path.read_text())
         texts = {line.image.stem: line.text for line in lines}
-        wrong = [line.image.stem for line in lines[:num_wrong]]
-        return table_recognizer(texts | dict.fromkeys(wrong, "?"), name=path.name)
+        wrong = {line.image.stem: line.text[1:] for line in lines[:num_wrong]}
+        return table_recognizer(texts | wrong, name=path.name)
 
     monkeypatch.setattr(promotion.Recognizer, "load", staticmethod(load))
 
@@ -39,7 +39,7 @@ def models(tmp_path, monkeypatch, lines, table_recognizer):
     [
         (8, 0),  # better
         (3, 3),  # the same
-        (3, 4),  # worse by one line, which may be chance
+        (3, 6),  # worse by 0.5 points, which may be chance
     ],
 )
 def test_what_is_not_worse_is_served_and_leaves_a_trace(models, lines, was, becomes):
@@ -58,6 +58,27 @@ def test_what_reads_worse_is_refused_and_the_old_one_stays(models, lines):
         promote(models("best.onnx", 9), served, lines)
     assert served.read_text() == "0"
     assert not (served.parent / "serving.onnx.lineage.jsonl").exists()
+
+
+def test_a_rise_beyond_the_margin_is_refused_though_it_may_be_chance(models, lines):
+    served = models("serving.onnx", 3)
+    with pytest.raises(CheckpointError, match=r"\+0\.67 points .*may be chance.*than 0.5 points"):
+        promote(models("best.onnx", 7), served, lines)
+    assert served.read_text() == "3"
+
+
+def test_a_small_rise_that_is_hardly_chance_is_refused(models, lines, monkeypatch):
+    monkeypatch.setattr(promotion, "MAX_RISE", 1.0)
+    with pytest.raises(CheckpointError, match=r"\+1\.00 points .*p = 0\.0\d+\)"):
+        promote(models("best.onnx", 6), models("serving.onnx", 0), lines)
+
+
+def test_too_few_texts_decide_nothing(models, lines):
+    served = models("serving.onnx", 3)
+    few = [*lines[:29], lines[0]]  # 30 lines, but a text twice
+    with pytest.raises(DatasetError, match=r"not promoted: 29 different texts .*, 30 can"):
+        promote(models("best.onnx", 0), served, few)
+    assert served.read_text() == "3"
 
 
 def test_the_first_model_has_none_to_be_measured_by(models, lines, tmp_path):
