@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from crnnkit.dataset.faults import count_of
 from crnnkit.errors import DatasetError
 from crnnkit.evaluation.report import EvaluationReport
-from crnnkit.evaluation.resampling import cer_interval, change_p_value
+from crnnkit.evaluation.resampling import change_p_value, rate_interval
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def compare(before: EvaluationReport, after: EvaluationReport) -> Comparison:
     exact = [now.is_exact - then.is_exact for then, now in pairs]
     return Comparison(
         cer_change=after.score.cer - before.score.cer,
-        cer_change_interval=cer_interval(texts, edits),
+        cer_change_interval=rate_interval(texts, edits, [len(text) for text in texts]),
         p_value=change_p_value(texts, edits),
         exact_change=after.score.exact_match - before.score.exact_match,
         exact_p_value=change_p_value(texts, exact),

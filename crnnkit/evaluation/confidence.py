@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from itertools import groupby
-from math import sqrt
 
 from crnnkit.dataset.faults import count_of
 from crnnkit.evaluation.report import LineResult
+from crnnkit.evaluation.resampling import wilson_interval
 from crnnkit.plots.canvas import Plot
 from crnnkit.plots.charts import plot_confidence
 
@@ -15,8 +15,6 @@ NUM_BINS = 10
 PRECISIONS = (0.9, 0.95, 0.98, 0.99, 0.995)
 """Shares of right lines among the accepted ones that a report gives thresholds for."""
 GO_LIVE_PRECISION = 0.99
-Z_95 = 1.959964
-"""Quantile of the normal distribution for two-sided 95 %."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +75,11 @@ class Acceptance:
 
     @property
     def precision_interval(self) -> tuple[float, float]:
-        """95 % score interval (Wilson 1927), as if each distinct text had been drawn once.
+        """95 % interval, as if each distinct text had been drawn once.
 
         Lines of equal text are often right or wrong together, so they do not count twice.
         """
-        n, p = self.num_texts, self.precision
-        centre = (p + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
-        spread = Z_95 / (1 + Z_95**2 / n) * sqrt(p * (1 - p) / n + (Z_95 / (2 * n)) ** 2)
-        return max(0.0, centre - spread), min(1.0, centre + spread)
+        return wilson_interval(self.precision, self.num_texts)
 
 
 def acceptance_curve(lines: Sequence[LineResult]) -> tuple[Acceptance, ...]:

@@ -12,7 +12,7 @@ from rapidfuzz.distance import Levenshtein
 
 from crnnkit.dataset.index import Line
 from crnnkit.errors import DatasetError
-from crnnkit.evaluation.resampling import cer_interval, rate_interval
+from crnnkit.evaluation.resampling import cer_interval, share_interval
 from crnnkit.metrics import (
     CharacterScore,
     FieldScore,
@@ -86,7 +86,7 @@ class EvaluationReport:
     folded: dict[str, Score]
     """Fold (`metrics.fold`) → score; the plain one above is what counts."""
     cer_interval: tuple[float, float]
-    """95 % bootstrap interval of the CER, over distinct texts."""
+    """95 % interval of the CER, over distinct texts."""
     exact_interval: tuple[float, float]
     """The same of the exact match."""
     fields: dict[str, FieldScore]
@@ -169,7 +169,7 @@ def evaluate(
         by_text=score_by_text(printed, read),
         folded={how: _folded_score(printed, read, how) for how in (*FOLDS, *folds)},
         cer_interval=cer_interval(printed, [line.num_edits for line in results]),
-        exact_interval=rate_interval(printed, [r.is_exact for r in results], [1] * len(results)),
+        exact_interval=share_interval(printed, [r.is_exact for r in results], [1] * len(results)),
         fields=field_accuracy(printed, read, key_fields or {}),
         confusions=dict(confusions(printed, read).most_common()),
         score_by_length=_score_by_range(results, [len(text) for text in printed], LENGTH_BUCKETS),

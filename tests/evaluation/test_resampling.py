@@ -4,7 +4,13 @@ import math
 
 import pytest
 
-from crnnkit.evaluation.resampling import cer_interval, change_p_value, rate_interval
+from crnnkit.evaluation.resampling import (
+    cer_interval,
+    change_p_value,
+    rate_interval,
+    share_interval,
+    wilson_interval,
+)
 
 
 def texts_of(number, length=10):
@@ -23,7 +29,7 @@ def test_an_interval_holds_the_cer_and_narrows_with_more_lines():
 
 def test_an_interval_has_the_width_of_the_normal_approximation():
     # 400 lines of 10 characters, a quarter with one edit: σ of the mean = √(p(1-p)/n) / 10
-    low, high = cer_interval(texts_of(400), [i % 4 == 0 for i in range(400)])
+    low, high = rate_interval(texts_of(400), [i % 4 == 0 for i in range(400)], [10] * 400)
     assert high - low == pytest.approx(2 * 1.96 * math.sqrt(0.25 * 0.75 / 400) / 10, rel=0.1)
 
 
@@ -35,8 +41,28 @@ def test_a_rate_has_the_interval_of_its_own_denominators():
     assert narrow[1] - narrow[0] == pytest.approx(0.344 * (high - low), rel=0.15)  # 0.674 / 1.96
 
 
-def test_a_perfect_reading_has_no_width():
-    assert cer_interval(texts_of(20), [0] * 20) == (0, 0)
+def test_a_perfect_reading_may_be_luck():
+    low, high = share_interval(texts_of(20), [1] * 20, [1] * 20)
+    assert (low, high) == (pytest.approx(0.8389, abs=1e-4), 1)  # n / (n + z²)
+    low, high = cer_interval(texts_of(20), [0] * 20)  # 200 characters: about the rule of three
+    assert (low, high) == (0, pytest.approx(3 / 200, rel=0.3))
+
+
+def test_a_text_that_repeats_is_one_draw_of_a_share():
+    share = share_interval(["SAME"] * 100, [1] * 70 + [0] * 30, [1] * 100)
+    assert share == wilson_interval(0.7, 1)
+    assert share[1] - share[0] > 0.8
+
+
+def test_a_cer_above_one_has_an_interval():
+    assert cer_interval(["AB"], [6]) == (pytest.approx(0.342, abs=1e-3), 3)
+
+
+def test_the_share_of_unequal_texts_has_the_wider_interval():
+    # a text of 100 lines among 50 others: resampling knows that it decides
+    texts = [*["SAME"] * 100, *texts_of(50)]
+    hits = [1] * 100 + [0] * 50
+    assert share_interval(texts, hits, [1] * 150) == rate_interval(texts, hits, [1] * 150)
 
 
 def test_repeated_texts_do_not_narrow_an_interval():
