@@ -5,6 +5,10 @@ class CrnnKitError(Exception):
     """Base of all errors that a user of crnnkit can cause and mend."""
 
 
+class WriteError(CrnnKitError):
+    """A file or folder cannot be written."""
+
+
 class ConfigError(CrnnKitError):
     """A setting has an unknown name or a value outside its range."""
 

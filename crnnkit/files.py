@@ -6,6 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from crnnkit.errors import WriteError
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Tell in one message what the disk refuses while `path` is written.
+
+    Raises:
+        WriteError: if it refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(
+            f"{path}: cannot be written: {error}. "
+            "Check the path, your rights there and the room on the disk."
+        ) from None
+
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
@@ -15,23 +33,24 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     sees the old content or the new, never a part. Missing folders are made.
 
     Raises:
-        OSError: if the disk refuses.
+        WriteError: if the disk refuses.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, content: str) -> None:
     """Write a whole text file: UTF-8, line breaks as they are on every system.
 
     Raises:
-        OSError: if the disk refuses.
+        WriteError: if the disk refuses.
     """
     with whole_file(path) as partial:
         partial.write_text(content, encoding="utf-8", newline="\n")

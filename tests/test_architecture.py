@@ -16,7 +16,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SHELVES = [
-    {"errors", "files"},
+    {"errors"},
+    {"files"},
     {"vocab", "metrics"},
     {"preprocessing"},
     {"model"},

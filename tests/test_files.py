@@ -1,9 +1,11 @@
 """Files appear whole or not at all."""
 
 import hashlib
+import os
 
 import pytest
 
+from crnnkit.errors import WriteError
 from crnnkit.files import file_sha256, whole_file, write_text
 
 
@@ -33,6 +35,20 @@ def test_a_failure_leaves_the_older_file_and_nothing_else(tmp_path):
 
     assert path.read_bytes() == b"older"
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_what_the_disk_refuses_is_told_with_path_reason_and_remedy(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match=r"file.a\.txt: cannot be written: .*file.*Check the path"):
+        write_text(tmp_path / "file" / "a.txt", "A")
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(WriteError, match=r"a\.txt: cannot be written: .*No space left on device"):
+        write_text(tmp_path / "a.txt", "A")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_texts_keep_their_line_breaks_and_characters(tmp_path):

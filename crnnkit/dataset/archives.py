@@ -85,6 +85,9 @@ def write_lmdb(samples: Iterable[Sample], out: Path) -> int:
 
     Returns:
         The number of samples.
+
+    Raises:
+        WriteError: if the disk refuses.
     """
     lmdb = _lmdb()
     with new_folder(out) as partial:
@@ -98,6 +101,8 @@ def write_lmdb(samples: Iterable[Sample], out: Path) -> int:
                 except lmdb.MapFullError:
                     environment.set_mapsize(2 * environment.info()["map_size"])
                     put(pairs)
+                except lmdb.Error as error:
+                    raise OSError(str(error)) from None
 
             number = 0
             for number, sample in enumerate(samples, start=1):

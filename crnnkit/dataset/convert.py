@@ -19,7 +19,7 @@ from crnnkit.dataset.faults import MAX_SHOWN
 from crnnkit.dataset.index import Line, new_folder, read_index, write_index
 from crnnkit.dataset.samples import LeftOut, Sample, checked
 from crnnkit.errors import DatasetError
-from crnnkit.files import file_sha256, write_text
+from crnnkit.files import file_sha256, write_text, writing
 from crnnkit.preprocessing.images import suffix_of
 
 Reader = Callable[[Path], Iterator[Sample | LeftOut]]
@@ -174,8 +174,9 @@ def _written(samples: Iterable[Sample], folder: Path) -> list[Line]:
             name = f"{name}_{number}"
         taken.add(name.casefold())
         image = folder / "img" / f"{name}{suffix}"
-        image.parent.mkdir(parents=True, exist_ok=True)
-        image.write_bytes(sample.image)
+        with writing(image):
+            image.parent.mkdir(parents=True, exist_ok=True)
+            image.write_bytes(sample.image)
         lines.append(Line(image, sample.text, number))
     return lines
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from crnnkit.dataset.faults import MAX_SHOWN, Fault, count_of, raise_if_errors, shown
 from crnnkit.errors import ConfigError, DatasetError
-from crnnkit.files import write_text
+from crnnkit.files import write_text, writing
 from crnnkit.vocab import INVISIBLE_CATEGORIES, normalize_text
 
 
@@ -280,19 +280,21 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         DatasetError: if `path` is a file or holds something already.
+        WriteError: if the disk refuses.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise DatasetError(f"{path}: not empty. Remove it or choose another folder.")
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if path.exists():  # Windows replaces no folder, not even an empty one
-            path.rmdir()
-        os.replace(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with writing(path):
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            if path.exists():  # Windows replaces no folder, not even an empty one
+                path.rmdir()
+            os.replace(partial, path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def groups_by_path(lines: Sequence[Line], pattern: str, folder: Path) -> Callable[[Line], str]:

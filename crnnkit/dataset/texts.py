@@ -64,13 +64,13 @@ class Lexicon:
         hold phrases. With `charset`, words that need any other character are left out.
 
         Raises:
-            DatasetError: if the file is missing or no word is left.
+            DatasetError: if the file cannot be read as UTF-8 or no word is left.
         """
         try:
             lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-        except FileNotFoundError:
+        except (OSError, UnicodeDecodeError) as error:
             raise DatasetError(
-                f"{path}: no such lexicon. Give a file, one word per line."
+                f"{path}: no lexicon: {error}. Give a UTF-8 file, one word per line."
             ) from None
         allowed = None if charset is None else frozenset(charset)
         words: list[str] = []

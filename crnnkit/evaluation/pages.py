@@ -92,7 +92,6 @@ def write_report(
     decision = decision or verdict(after)
     comparison = compare(before, after) if before else None
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     content = {
         "format_version": FORMAT_VERSION,
         "crnnkit": crnnkit.__version__,

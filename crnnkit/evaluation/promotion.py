@@ -10,7 +10,7 @@ from crnnkit.dataset.index import Line
 from crnnkit.errors import CheckpointError, DatasetError
 from crnnkit.evaluation.comparison import compare
 from crnnkit.evaluation.report import evaluate
-from crnnkit.files import whole_file
+from crnnkit.files import whole_file, writing
 from crnnkit.serving.models import model_sha256
 from crnnkit.serving.recognizer import Recognizer
 
@@ -74,6 +74,7 @@ def promote(
         row |= {"before_sha256": model_sha256(served), "before_cer": before.score.cer}
     with whole_file(served) as partial:
         shutil.copyfile(candidate, partial)
-    with served.with_name(f"{served.name}.lineage.jsonl").open("a", encoding="utf-8") as file:
+    lineage = served.with_name(f"{served.name}.lineage.jsonl")
+    with writing(lineage), lineage.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return finding

@@ -85,13 +85,8 @@ def save_state(path: Path, settings: Settings, state: RunState) -> None:
         "facts": state.facts,
     }
     tensors = {name: tensor.contiguous() for name, tensor in state.tensors.items()}
-    try:
-        with whole_file(path) as partial:
-            partial.write_bytes(save(tensors, {_KEY: json.dumps(description)}))
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: could not be written: {error}. The state before it is untouched."
-        ) from None
+    with whole_file(path) as partial:
+        partial.write_bytes(save(tensors, {_KEY: json.dumps(description)}))
 
 
 def load_state(path: Path, settings: Settings) -> RunState:

@@ -41,7 +41,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, half: bool = False
         half: store the weights as float16, half the size.
 
     Raises:
-        CheckpointError: if the file is not to end in .safetensors, or cannot be written.
+        CheckpointError: if the file is not to end in .safetensors.
+        WriteError: if the disk refuses; an older file of that name is untouched.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -50,15 +51,10 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, half: bool = False
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in checkpoint.model.state_dict().items()
     }
-    try:
-        # not save_file, which makes a file that only its owner may read
-        content = save(weights, {METADATA_KEY: checkpoint.info.to_json()})
-        with whole_file(path) as partial:
-            partial.write_bytes(content)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path}: could not be written: {error}. An older file of that name is untouched."
-        ) from None
+    # not save_file, which makes a file that only its owner may read
+    content = save(weights, {METADATA_KEY: checkpoint.info.to_json()})
+    with whole_file(path) as partial:
+        partial.write_bytes(content)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:

@@ -78,7 +78,8 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     The file appears whole or not at all. JPEG is written at quality 95.
 
     Raises:
-        ImageError: if the suffix or the array is none we can write, or the disk refuses.
+        ImageError: if the suffix or the array is none we can write.
+        WriteError: if the disk refuses.
     """
     path = Path(path)
     picture_format = WRITE_FORMATS.get(path.suffix.lower())
@@ -86,11 +87,8 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
         known = " ".join(WRITE_FORMATS)
         raise ImageError(f"{path}: cannot write {path.suffix!r} files. Use one of {known}.")
     encoded = encode_image(image, picture_format)
-    try:
-        with whole_file(path) as partial:
-            partial.write_bytes(encoded)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written: {error.strerror}.") from None
+    with whole_file(path) as partial:
+        partial.write_bytes(encoded)
 
 
 def encode_image(image: np.ndarray, picture_format: str = "PNG") -> bytes:

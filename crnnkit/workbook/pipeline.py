@@ -13,6 +13,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from crnnkit.errors import PipelineError
+from crnnkit.files import writing
 from crnnkit.workbook.gates import check_gates, parse_gates
 from crnnkit.workbook.handover import (
     Number,
@@ -175,7 +176,8 @@ def _execute(
     folder: Path, step: str, values: dict[str, object], copy: str, terminal: TextIO
 ) -> None:
     log = _CellLog(terminal)
-    resolve_path(copy).parent.mkdir(parents=True, exist_ok=True)
+    with writing(copy):
+        resolve_path(copy).parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
             folder / f"{step}.ipynb",

@@ -7,6 +7,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from crnnkit.errors import PipelineError
+from crnnkit.files import write_text
 
 BREAK = re.compile(r"^<!-- cell -->\n", re.MULTILINE)
 """Stands before the prose of each cell."""
@@ -58,6 +59,6 @@ def write_translations(notebooks: Path, language: str) -> list[Path]:
         notebook, prose = nbformat.read(path, 4), folder / f"{path.stem}.md"
         if prose.is_file():
             notebook = translate(notebook, prose.read_text(encoding="utf-8"), prose.name)
-        nbformat.write(notebook, folder / path.name)
+        write_text(folder / path.name, nbformat.writes(notebook) + "\n")
         written.append(folder / path.name)
     return written

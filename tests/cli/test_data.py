@@ -49,6 +49,21 @@ def run(*arguments):
         (["split", "lines.txt", "--output-dir", "s", "--group-by", "("], "group pattern '('"),
         (["convert", "gone", "out"], "gone: no such file or folder"),
         (["doctor", "gone.txt", "--fix", "out"], "gone.txt: unreadable_index"),
+        (["synth", "--out", "s", "-n", "2", "--lexicon", "day0"], "day0: no lexicon"),
+        # a file where a folder should be
+        (["vocab", "lines.txt", "--output", "lines.txt/v.txt"], "v.txt: cannot be written"),
+        (
+            [
+                *("split", "lines.txt", "--output-dir", "lines.txt/s"),
+                *("--val-fraction", "0.5", "--test-fraction", "0"),
+            ],
+            "s: cannot be written",
+        ),
+        (["doctor", "lines.txt", "--fix", "lines.txt/out"], "out: cannot be written"),
+        *(
+            (["convert", "lines.txt", f"lines.txt/{name}"], "cannot be written")
+            for name in ("out", "a.lmdb", "a.parquet", "a.txt")
+        ),
     ],
 )
 def test_mistakes_end_in_one_message_and_a_code(data, arguments, message, monkeypatch):

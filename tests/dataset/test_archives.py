@@ -1,8 +1,10 @@
 """LMDB and Parquet: what goes in comes out, and what is damaged is refused or named."""
 
 import builtins
+import resource
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import lmdb
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from crnnkit.dataset import archives
 from crnnkit.dataset.archives import read_lmdb, read_parquet, write_lmdb, write_parquet
 from crnnkit.dataset.samples import LeftOut, Sample
-from crnnkit.errors import ConfigError, DatasetError
+from crnnkit.errors import ConfigError, DatasetError, WriteError
 from crnnkit.preprocessing.images import encode_image
 
 PICTURE = encode_image(np.zeros((8, 16), np.uint8))
@@ -44,6 +46,18 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path, write: Callable, nam
 
     with pytest.raises(DatasetError, match="no more"):
         write(breaking(), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_lmdb, "a.lmdb"), (write_parquet, "a.parquet")])
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, write: Callable, name: str) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+    try:
+        with pytest.raises(WriteError, match=f"{name}: cannot be written"):
+            write([Sample("here", "a", Random(0).randbytes(1 << 18), "A")], tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,7 +6,7 @@ import pytest
 from crnnkit.dataset.fonts import Face
 from crnnkit.dataset.index import read_index
 from crnnkit.dataset.synthesize import SynthConfig, SynthReport, synthesize
-from crnnkit.errors import ConfigError, DatasetError
+from crnnkit.errors import ConfigError, DatasetError, WriteError
 from crnnkit.preprocessing.images import read_image
 from crnnkit.vocab import Vocab
 
@@ -109,7 +109,7 @@ def test_failure_leaves_nothing_behind(
 
     monkeypatch.setattr("crnnkit.dataset.synthesize.write_image", full_disk)
     config = SynthConfig(tmp_path / "out", 10, words, fonts=(tiny_font,), val_fraction=0)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(WriteError, match="out: cannot be written: no space left"):
         synthesize(config, processes=1)
     assert [path.name for path in tmp_path.iterdir()] == ["words.txt"]
 
