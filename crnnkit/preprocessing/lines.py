@@ -321,7 +321,7 @@ def _slopes(lines: list[_Line]) -> _Slopes:
     tangents, places = [], []
     for line in lines:
         x, y = line.centres.T
-        if len(x) >= 6 and np.ptp(x) > 6 * line.height and not line.is_column:
+        if len(x) >= 6 and np.ptp(x) > 6 * line.height:
             tangents.append(np.polyfit(x, y, 1)[0])
             places.append((x.mean(), y.mean()))
     if not tangents:

@@ -354,4 +354,5 @@ def test_the_blur_of_a_large_page_is_that_of_its_parts(make_line):
     page[:100] = 255
     assert page.size > 8_000_000
     part = blurred(page[:800], 2)
+    assert estimate_blur(part) > 1.5
     assert estimate_blur(blurred(page, 2)) == pytest.approx(estimate_blur(part), rel=0.05)

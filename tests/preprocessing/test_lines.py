@@ -127,6 +127,7 @@ MARKS = {
     "dash": ([(12, 12, 10, 3)], 22),
     "dot of small print": ([(5, 23, 2, 2)], 7),
     "comma below the foot": ([(6, 24, 3, 7)], 9),
+    "grain of dust": ([(8, 12, 1, 1)], 0),
     "speck far away": ([(40, 12, 4, 4)], 0),
     "speck far below": ([(6, 38, 4, 4)], 0),
     "speck above": ([(6, -14, 4, 4)], 0),
@@ -232,7 +233,7 @@ def test_sloping_lines_get_sloping_quads(angle, page):
         assert np.degrees(np.arctan2(down, across)) == pytest.approx(angle, abs=1)
 
 
-@pytest.mark.parametrize(("angle", "is_turned"), [(0.0, False), (1.0, False), (3.0, True)])
+@pytest.mark.parametrize(("angle", "is_turned"), [(0.0, False), (1.5, False), (3.0, True)])
 def test_pages_that_slope_are_turned_for_the_search(angle, is_turned, page, monkeypatch):
     angles = []
     monkeypatch.setattr(lines, "turn", lambda gray, by: angles.append(by) or turn(gray, by))

@@ -121,6 +121,16 @@ def test_each_row_of_a_fan_has_its_own_slope(fanned_table):
     assert slopes[-1] == pytest.approx(0.022, abs=0.01)
 
 
+def test_rows_fan_out_beside_a_slanting_stamp_as_well(fanned_table, make_line):
+    image, _ = fanned_table
+    stamp = make_line("PAID 2024-03-01", height=30, ink=20, paper=PAPER)
+    matrix = cv2.getRotationMatrix2D((100, 15), 10, 1) + np.float64([[0, 0, 30], [0, 0, 650]])
+    slanting = cv2.warpAffine(stamp, matrix, image.shape[::-1], borderValue=PAPER)
+    (first, *_) = find_lines(np.minimum(image, slanting))
+    across, down = first[1] - first[0]
+    assert down / across == pytest.approx(-0.03, abs=0.01)
+
+
 def test_letters_that_touch_a_rule_down_the_page_stay(make_line):
     texts = ["Total 42", "Exit 2", "BHD 24", "Late fee", "HKN 88"]
     page = page_of(make_line, [(text, 60, 30 + 70 * i, 32) for i, text in enumerate(texts)])
