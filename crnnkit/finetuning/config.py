@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -232,11 +233,13 @@ def _range_faults(
     not_negative: Sequence[str],
     shares: Sequence[str],
 ) -> list[str]:
-    return [
-        *(f"{n} is {values[n]}, must be > 0" for n in positive if values[n] <= 0),
-        *(f"{n} is {values[n]}, must be ≥ 0" for n in not_negative if (values[n] or 0) < 0),
-        *(f"{n} is {values[n]}, must be ≥ 0, < 1" for n in shares if not 0 <= (values[n] or 0) < 1),
+    given = {name: value or 0 for name, value in values.items()}
+    rules = [
+        *((n, "finite and > 0", 0 < given[n] < inf) for n in positive),
+        *((n, "finite and ≥ 0", 0 <= given[n] < inf) for n in not_negative),
+        *((n, "≥ 0, < 1", 0 <= given[n] < 1) for n in shares),
     ]
+    return [f"{n} is {values[n]}, must be {rule}" for n, rule, is_kept in rules if not is_kept]
 
 
 def _choice_faults(name: str, value: str, choices: Sequence[str]) -> list[str]:

@@ -1,3 +1,4 @@
+from math import inf, nan
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,13 @@ FILES = (Path("train.txt"), Path("val.txt"), Path("out"))
 def test_all_values_out_of_range_are_named_at_once():
     with pytest.raises(ConfigError, match=r"epochs is 0.*lr is -1.*precision is 'float8'"):
         TrainConfig(*FILES, epochs=0, lr=-1, precision="float8")
+
+
+@pytest.mark.parametrize("name", ["lr", "minutes", "warmup", "weight_decay", "varied_share"])
+@pytest.mark.parametrize("value", [nan, inf])
+def test_what_is_no_finite_number_is_refused(name, value):
+    with pytest.raises(ConfigError, match=f"{name} is {value}, must be "):
+        TrainConfig(*FILES, **{name: value})
 
 
 def test_an_unknown_setting_is_refused():
