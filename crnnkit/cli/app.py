@@ -5,6 +5,7 @@ must start where torch is not installed, and `crnnkit --help` should not wait fo
 """
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -44,6 +45,9 @@ for command in (
 
 def main() -> None:
     """Run a command; errors that the user can mend are one message and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # Windows writes files in its own code page
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
     try:
         app()
     except CrnnKitError as error:

@@ -1,5 +1,6 @@
 """The commands for data sets, as people type them."""
 
+import io
 import re
 import sys
 from pathlib import Path
@@ -74,6 +75,16 @@ def test_mistakes_end_in_one_message_and_a_code(data, arguments, message, monkey
     assert message in str(stop.value.code)
     assert "\n  File" not in str(stop.value.code)
     assert sorted(data.parent.rglob("*")) == before
+
+
+def test_output_is_utf_8_where_the_system_writes_files_otherwise(data, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    monkeypatch.setattr(sys, "argv", ["crnnkit", "doctor", "lines.txt"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    sys.stdout.flush()
+    assert "█" in written.getvalue().decode("utf-8")
 
 
 def test_doctor_ends_with_an_error_code_where_there_are_errors(data):
