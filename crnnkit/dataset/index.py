@@ -137,9 +137,15 @@ class _Parser:
             message = f"repeats line {first.line_number} and is skipped"
             self.repaired("duplicate_row", number, decoded, message)
         else:
-            message = f"image {name!r} is already listed on line {first.line_number} as "
-            remedy = "Keep the line that is right."
-            self.error("duplicate_path", number, name, message + shown(first.text), remedy)
+            self.contradict(name, line, f"already listed on line {first.line_number}", first.text)
+            if first in self.lines:  # nobody knows which of the two is right
+                self.lines.remove(first)
+                self.contradict(name, first, f"listed again on line {number}", text)
+
+    def contradict(self, name: str, line: Line, where: str, text: str) -> None:
+        message = f"image {name!r} is {where} as {shown(text)}"
+        remedy = "Keep the line that is right."
+        self.error("duplicate_path", line.line_number, name, message, remedy)
 
     def find_image(self, number: int, name: str) -> Path | None:
         found = self.candidates(name) or self.respelled(number, name)

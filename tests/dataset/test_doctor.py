@@ -39,7 +39,6 @@ def found(diagnosis: Diagnosis) -> list[tuple[str, str, int]]:
         ("no_space_in_vocab", "error", 2, "'B 北京' has a space, the vocabulary has none"),
         # 10 characters in 5 equal pairs: 15 steps; 8 px padded to 32: 8 steps
         ("too_long_for_width", "error", 2, "needs 15 time steps, its picture of 8x32 px gives 8"),
-        ("duplicate_path", "error", 3, "already listed on line 1 as 'A12'"),
         ("not_utf8", "error", 2, "is not UTF-8"),
         ("no_lines", "error", 0, "holds no lines"),
         ("bom", "repaired", 0, "byte-order mark"),
@@ -72,6 +71,13 @@ def test_committed_fault_is_found(
     assert in_message in faults[0].message
     assert faults[0].file == BROKEN / f"{code}.txt"
     assert faults[0].remedy.endswith(".")
+
+
+def test_both_of_two_contradictory_rows_are_errors() -> None:
+    diagnosis = diagnose(train="duplicate_path")
+    assert found(diagnosis) == [("error", "duplicate_path", 1), ("error", "duplicate_path", 3)]
+    assert "listed again on line 3 as 'A1'" in diagnosis.faults[0].message
+    assert "already listed on line 1 as 'A12'" in diagnosis.faults[1].message
 
 
 ONE_FAULT_EACH = sorted({path.stem for path in BROKEN.glob("*.txt")} - {"good", "leak"})

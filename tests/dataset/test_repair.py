@@ -61,7 +61,7 @@ def test_accents_and_odd_spaces_are_repaired_and_absolute_paths_made_relative(
 
 
 def test_what_cannot_be_repaired_is_left_out_and_named(folder: Path) -> None:
-    train = "img/0.png\tA1\nimg/9.png\tB\nno tab\nimg/1.png\t \nimg/0.png\tB\n"
+    train = "img/0.png\tA1\nimg/9.png\tB\nno tab\nimg/1.png\t \n"
     done = fixed(folder, train=train, val="img/0.png\tA1\nimg/2.png\tC \n")
     assert (folder / "fixed/train.txt").read_text() == "../img/0.png\tA1\n"
     assert (folder / "fixed/val.txt").read_text() == "../img/2.png\tC\n"
@@ -70,14 +70,23 @@ def test_what_cannot_be_repaired_is_left_out_and_named(folder: Path) -> None:
         "missing_image": 1,
         "missing_tab": 1,
         "empty_text": 1,
-        "duplicate_path": 1,
         "leak": 1,
     }
-    assert done.num_left_out == 5
+    assert done.num_left_out == 4
     rows = (folder / "fixed/left_out.txt").read_text("utf-8").splitlines()
     places = [row.removeprefix(f"{folder}/").split(": ")[0] for row in rows]
-    assert places == ["train.txt:2", "train.txt:3", "train.txt:4", "train.txt:5", "val.txt:1"]
+    assert places == ["train.txt:2", "train.txt:3", "train.txt:4", "val.txt:1"]
     assert done.changes == {"outer_space": 1}
+
+
+def test_of_contradictory_labels_none_is_taken_for_right(folder: Path) -> None:
+    rows = ["img/0.png\tA", "img/1.png\tB", "img/0.png\tC", "img/0.png\tD", "img/0.png\tA"]
+    done = fixed(folder, train="\n".join(rows) + "\n")
+    assert (folder / "fixed/train.txt").read_text() == "../img/1.png\tB\n"
+    assert (done.left_out, done.num_left_out) == ({"duplicate_path": 3}, 3)
+    listed = (folder / "fixed/left_out.txt").read_text("utf-8")
+    assert "train.txt:1: duplicate_path: image 'img/0.png' is listed again on line 3" in listed
+    assert "train.txt:3: duplicate_path: image 'img/0.png' is already listed on line 1" in listed
 
 
 def test_a_line_with_two_faults_is_left_out_once_and_counts_as_no_change(folder: Path) -> None:
