@@ -71,7 +71,7 @@ def evaluate(
     ] = None,
     before: OtherModel = None,
     key_field: KeyFields = None,
-    max_cer: Annotated[float, typer.Option(help="Go-live bar of the CER.")] = 0.05,
+    max_cer: Annotated[float, typer.Option(help="Go-live bar: 0.05 is a CER of 5 %.")] = 0.05,
     pattern: OnlyPattern = None,
     lexicon: OnlyLexicon = None,
     chars: OnlyChars = None,
@@ -87,12 +87,13 @@ def evaluate(
     """Read labelled lines; print accuracy, CER, time and the go-live verdict."""
     from crnnkit.dataset.index import read_index
     from crnnkit.evaluation.pages import write_report
-    from crnnkit.evaluation.verdict import verdict
+    from crnnkit.evaluation.verdict import check_bar, verdict
 
     if (test_data is None) == (pages is None):
         raise ConfigError("evaluate: give either --test-data or --pages.")
     if suspects and output_dir is None:
         raise ConfigError("evaluate: --suspects are written to --output-dir: give that, too.")
+    check_bar("max_cer", max_cer)
     load = partial(_load, num_threads=num_threads, alone=no_language)
     recognizer = load(model_path)
     if vocab_path is not None:

@@ -2,12 +2,19 @@
 
 from dataclasses import dataclass
 
+from crnnkit.dataset.faults import count_of
+from crnnkit.errors import ConfigError
 from crnnkit.evaluation.confidence import acceptance_sentence
 from crnnkit.evaluation.report import EvaluationReport
+from crnnkit.metrics import FieldScore
 
 MAX_CER = 0.05
 MIN_FIELD_ACCURACY = 0.95
 """The bars where none are given."""
+MIN_TEXTS = 30
+"""Fewer different texts make nothing ready, however well they are read."""
+MIN_FIELDS = 20
+"""The same of a key field: of fewer, one error would decide on 95 %."""
 
 
 @dataclass(frozen=True)
@@ -35,22 +42,52 @@ def verdict(
     max_cer: float = MAX_CER,
     min_field_accuracy: float = MIN_FIELD_ACCURACY,
 ) -> Verdict:
-    """Judge whether a recogniser may go live: CER below `max_cer` and every key field right.
+    """Judge whether a recogniser may go live.
 
-    A key field that no line holds cannot be judged, so it does not pass.
+    The upper end of the CER's interval must lie below `max_cer`, on at least `MIN_TEXTS` different
+    texts, and every key field must be right. One of which the lines hold fewer than `MIN_FIELDS`
+    cannot be judged, so it does not pass.
+
+    Raises:
+        ConfigError: if a bar is no share from 0 to 1.
     """
-    cer = report.score.cer
-    passed = [f"CER {cer:.2%} < {100 * max_cer:g}%"] if cer < max_cer else []
-    failed = [f"CER {cer:.2%} ≥ {100 * max_cer:g}%"] if not passed else []
-    bar = f"{100 * min_field_accuracy:g}%"
-    for name, field in report.fields.items():
-        accuracy = field.accuracy
-        if accuracy is None:
-            failed.append(f"key field {name}: no line holds one, so it cannot be judged")
-        elif accuracy < min_field_accuracy:
-            failed.append(f"key field {name} {accuracy:.1%} < {bar}")
-        else:
-            passed.append(f"key field {name} {accuracy:.1%} ≥ {bar}")
+    check_bar("max_cer", max_cer)
+    check_bar("min_field_accuracy", min_field_accuracy)
+    judged = [_judged_cer(report, max_cer)]
+    if report.by_text.num_texts < MIN_TEXTS:
+        few = count_of(report.by_text.num_texts, "different text")
+        judged.append((False, f"{few}, of {MIN_TEXTS} that are needed to tell"))
+    judged += [_judged_field(*named, min_field_accuracy) for named in report.fields.items()]
     if not report.fields:
-        passed.append("no key fields were named")
-    return Verdict(not failed, tuple(failed or passed), acceptance_sentence(report.lines))
+        judged.append((True, "no key fields were named"))
+    is_ready = all(passes for passes, _ in judged)
+    reasons = tuple(reason for passes, reason in judged if passes is is_ready)
+    return Verdict(is_ready, reasons, acceptance_sentence(report.lines))
+
+
+def check_bar(name: str, bar: float) -> None:
+    """Refuse a bar that is no share; NaN, too."""
+    if not 0 <= bar <= 1:
+        raise ConfigError(f"{name} is {bar:g}; it is a share from 0 to 1: 0.05 means 5 %.")
+
+
+def _judged_cer(report: EvaluationReport, max_cer: float) -> tuple[bool, str]:
+    cer, high = report.score.cer, report.cer_interval[1]
+    bar = f"{100 * max_cer:g}%"
+    if cer >= max_cer:
+        return False, f"CER {cer:.2%} ≥ {bar}"
+    if high >= max_cer:
+        return False, f"CER {cer:.2%} < {bar}, but its 95% interval reaches {high:.2%}"
+    return True, f"CER {cer:.2%}, 95% interval up to {high:.2%}, < {bar}"
+
+
+def _judged_field(name: str, field: FieldScore, min_accuracy: float) -> tuple[bool, str]:
+    accuracy = field.accuracy
+    bar = f"{100 * min_accuracy:g}%"
+    if accuracy is None:
+        return False, f"key field {name}: no line holds one, so it cannot be judged"
+    if accuracy < min_accuracy:
+        return False, f"key field {name} {accuracy:.1%} < {bar}"
+    if field.num_fields < MIN_FIELDS:
+        return False, f"key field {name}: {field.num_fields}, of {MIN_FIELDS} needed to tell"
+    return True, f"key field {name} {accuracy:.1%} ≥ {bar}"

@@ -139,6 +139,7 @@ def test_evaluation_reports_folds_seen_texts_and_labels_to_check(data, tmp_path)
         (["evaluate", "--model-path", "gone.onnx", "--test-data", "x.txt"], "gone.onnx"),
         (["recognize", "x.png", "--model-path", "model.pth"], "unpickled"),
         (["evaluate", "--model-path", "m", "--test-data", "x", "--suspects"], "--output-dir"),
+        ("evaluate --model-path m --test-data x --max-cer 5".split(), "a share from 0 to 1"),
         ("prune --model-path m --output m --train-data x --test-data x".split(), "another name"),
         (["pipeline", "-p", "epoch=1"], "did you mean 'epochs'"),
     ],

@@ -245,15 +245,16 @@ def test_the_page_says_the_verdict_in_words(reports, evaluate_texts, tmp_path):
     page = page_of(write_report(tmp_path / "bad", reports[1]))
     assert "Not ready to go live CER 18.75% ≥ 5%" in page.text
     assert "key field number 50.0% < 95%" in page.text
-    page = page_of(write_report(tmp_path / "good", evaluate_texts(["A"], ["A"])))
-    assert "Ready to go live CER 0.00% < 5%" in page.text
+    texts = [f"N{i:03}" for i in range(30)]
+    page = page_of(write_report(tmp_path / "good", evaluate_texts(texts, texts)))
+    assert "Ready to go live CER 0.00%, 95% interval up to 3.10%, < 5%" in page.text
     assert "Every line is read right." in page.text
 
 
 def test_a_verdict_of_ones_own_is_shown(reports, tmp_path):
-    decision = verdict(reports[1], max_cer=0.2, min_field_accuracy=0.5)
+    decision = verdict(reports[1], max_cer=0.1, min_field_accuracy=0.5)
     page = page_of(write_report(tmp_path, reports[1], decision=decision))
-    assert "Ready to go live CER 18.75% < 20%" in page.text
+    assert "Not ready to go live CER 18.75% ≥ 10%" in page.text
 
 
 def test_the_page_says_when_fine_tuning_made_it_worse(reports, tmp_path):
