@@ -58,6 +58,14 @@ def test_both_show_the_same_commands_and_headings():
     assert levels[0] == levels[1]
 
 
+def test_both_tables_have_the_same_rows_with_the_same_commands():
+    tables = [re.findall(r"^\|.*", text, re.MULTILINE) for text in READMES.values()]
+    commands = re.compile(r"`(?:crnnkit|make|\.venv|--|/)[^`]*`")
+    english, chinese = ([sorted(commands.findall(row)) for row in rows] for rows in tables)
+    assert english == chinese
+    assert ["`crnnkit promote --model-path best.onnx --test-data frozen.txt`"] in english
+
+
 def test_both_trees_are_the_same():
     english, chinese = map(tree_paths, READMES.values())
     assert english == chinese
