@@ -1,6 +1,7 @@
 """Weights that others trained, in our form: ModelScope's CRNN and meijieru's crnn.pytorch."""
 
 import pickle
+import re
 import struct
 import zipfile
 from collections import Counter
@@ -183,10 +184,9 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             raise CheckpointError(f"{path}: {size} bytes; at most {MAX_FILE_BYTES} are read.")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except _LOAD_ERRORS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"{path}: no readable file of weights ({reason}). It is damaged, of another format, "
-            "or holds more than tensors: save the network's state_dict alone."
+            f"{path}: no readable file of weights ({_reason(error)}). It is damaged, of another "
+            "format, or holds more than tensors: save the network's state_dict alone."
         ) from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a dict of tensors.")
@@ -196,6 +196,13 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             f"{path}: these are no plain tensors: {', '.join(wrong)}. Save the state_dict alone."
         )
     return _without_wrappers(path, content)
+
+
+def _reason(error: Exception) -> str:
+    """What torch says of a file, without its advice to run what is in it."""
+    named = re.search(r"(GLOBAL|operand) \S+", str(error))
+    first = str(error).partition("\n")[0].partition(". ")[0]
+    return named[0] if named else first or type(error).__name__
 
 
 def _unpacked_bytes(path: Path) -> int:
