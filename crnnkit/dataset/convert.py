@@ -184,10 +184,16 @@ def _written(samples: Iterable[Sample], folder: Path) -> list[Line]:
 def safe_name(name: str) -> str:
     """A path below a folder, without suffix, that every system can hold, from any path at all.
 
-    Folders are kept, since documents are told apart by them, but hold no dot: no file is in
-    the way of a folder.
+    Folders are kept, since documents are told apart by them. One that is called like a picture
+    gets a `_` behind, so that no file is in its way.
     """
-    *folders, stem = re.split(r"[/\\]", re.sub(r"\.\w{1,5}$", "", name))
-    folders = [folder.strip(".").replace(".", "_") for folder in folders]
-    parts = [re.sub(r'[<>:"|?*\x00-\x1f]', "_", part)[:80].strip(" .") for part in [*folders, stem]]
-    return "/".join(part for part in parts if part) or "line"
+    parts = re.split(r"[/\\]", re.sub(r"\.\w{1,5}$", "", name))
+    *folders, stem = [_safe_part(part) for part in parts]
+    folders = [re.sub(r"(\.[A-Za-z]\w*)$", r"\1_", folder) for folder in folders]
+    return "/".join(part for part in (*folders, stem) if part) or "line"
+
+
+def _safe_part(part: str) -> str:
+    """At most 80 characters and 200 bytes: a file's name may have 255 with what is put behind."""
+    part = re.sub(r'[<>:"|?*\x00-\x1f]', "_", part)[:80]
+    return part.encode(errors="ignore")[:200].decode(errors="ignore").strip(" .")

@@ -202,7 +202,11 @@ def test_a_source_that_is_none_or_two_is_refused(folder, tmp_path, name, message
         ("../../etc/passwd", "etc/passwd"),
         ("/etc/../x.png", "etc/x"),
         ("C:\\data\\a.png", "C_/data/a"),
-        ("2024.01.05/v1.2_line3.png", "2024_01_05/v1.2_line3"),  # no folder can be a file's name
+        ("2024.01.05/v1.2_line3.png", "2024.01.05/v1.2_line3"),
+        ("a.png/b.png", "a.png_/b"),  # no folder can be a picture's name
+        ("A.JPG./b", "A.JPG_/b"),
+        ("😀" * 80, "😀" * 50),  # 4 bytes each
+        ("a\ud800", "a"),  # half of a surrogate pair is no name
         ("a\tb\nc?.png", "a_b_c_"),
         (".hidden/.a.png", "hidden/a"),
         ("x" * 300, "x" * 80),
