@@ -42,6 +42,18 @@ class Service:
     gate: Gate
     feedback: FeedbackStore | None
 
+    def watch(self) -> None:
+        """Take up new models and delete old corrections from now on, until `close`."""
+        self.model.watch()
+        if self.feedback is not None:
+            self.feedback.watch()
+
+    def close(self) -> None:
+        """Watch no more."""
+        self.model.close()
+        if self.feedback is not None:
+            self.feedback.close()
+
 
 class RefusedError(Exception):
     """A request that is answered with `status` and an error body."""

@@ -5,6 +5,7 @@ lie in `img/`. A picture is complete on the disk before its row is written, and 
 at once: a process that is killed leaves at most a picture without a row, never the reverse.
 """
 
+import logging
 import os
 import re
 import secrets
@@ -24,6 +25,10 @@ INDEX_NAME = "feedback.txt"
 MAX_TEXT_LENGTH = 1000
 _ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 _TIME_FORMAT = "%Y%m%dT%H%M%S"
+SWEEP_SECONDS = 3600
+"""Between two looks for what has grown old."""
+
+_log = logging.getLogger(__name__)
 
 
 class FeedbackStore:
@@ -33,7 +38,8 @@ class FeedbackStore:
         """Make the folder, and mend a row that a crash cut off.
 
         Args:
-            days: after which a correction is deleted; 0 = never.
+            days: after which a correction is deleted, at the start, at a new one, and while
+                `watch` runs; 0 = never.
 
         Raises:
             DatasetError: if the folder cannot be written.
@@ -41,9 +47,10 @@ class FeedbackStore:
         self.index = Path(folder, INDEX_NAME)
         self._days = days
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
         try:
             self._images.mkdir(parents=True, exist_ok=True)
-            self._cut_torn_row()
+            self._end_last_row()
         except OSError as error:
             raise DatasetError(
                 f"{folder}: cannot keep corrections: {error.strerror}. Check path and rights."
@@ -89,8 +96,25 @@ class FeedbackStore:
             return 0
         oldest = datetime.now(UTC) - timedelta(days=self._days)
         limit = oldest.strftime(_TIME_FORMAT)
-        names = {path.stem for path in self._images.glob("*.png") if path.stem[:15] < limit}
+        stems = (path.stem for path in self._images.glob("*.png"))
+        names = {stem for stem in stems if _ID.fullmatch(stem) and stem[:15] < limit}
         return self._delete(names) if names else 0
+
+    def watch(self) -> None:
+        """Delete what grows old from now on, in a thread of its own, until `close`."""
+        if self._days:
+            threading.Thread(target=self._watch, name="feedback-watch", daemon=True).start()
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._stopped.set()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(SWEEP_SECONDS):
+            try:
+                self.delete_old()
+            except OSError as error:  # the next time may be luckier
+                _log.error("old corrections could not be deleted: %s", error)
 
     @property
     def _images(self) -> Path:
@@ -107,12 +131,18 @@ class FeedbackStore:
                 (self._images / f"{name}.png").unlink(missing_ok=True)
         return len(rows) - len(kept)
 
-    def _cut_torn_row(self) -> None:
-        """A row without its line end was being written when the machine went down."""
+    def _end_last_row(self) -> None:
+        """A row of ours without its line end was being written when the machine went down, and its
+        text may be cut; one that somebody else wrote is whole."""
         with self.index.open("ab+") as file:
             file.seek(0)
-            content = file.read()
-            file.truncate(content.rfind(b"\n") + 1)
+            *rows, last = file.read().split(b"\n")
+            if b"\t" in last and not _ID.fullmatch(_name_of(last)):
+                file.write(b"\n")
+            elif last:
+                file.truncate(file.tell() - len(last))
+                what = "a row without line end, cut off by a crash, is removed"
+                _log.warning("%s:%d: %s", self.index, len(rows) + 1, what)
 
 
 def _name_of(row: bytes) -> str:

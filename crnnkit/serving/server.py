@@ -98,7 +98,7 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     memory.keep_small()
     server, running, _ = _listening(model_path, host, port, config or ServerConfig())
-    running.model.watch()
+    running.watch()
     _drain_on_sigterm(running.gate)
     server.print_listen("crnnkit serves on http://{}:{}  (Ctrl-C ends it)")
     server.run()
@@ -117,13 +117,13 @@ class RunningService:
 def start(model_path: str | Path, config: ServerConfig | None = None) -> RunningService:
     """Serve in the background on a free port of this computer, for notebooks; see `serve`."""
     server, running, sockets = _listening(model_path, "127.0.0.1", 0, config or ServerConfig())
-    running.model.watch()
+    running.watch()
     thread = threading.Thread(target=server.run, name="service", daemon=True)
     thread.start()
 
     def stop() -> None:
         running.gate.drain(DRAIN_SECONDS)
-        running.model.close()
+        running.close()
         # In the loop's own thread: from another one it would be left waiting for closed sockets.
         # An answer may have woken the loop meanwhile: it closes, and the trigger is gone.
         with suppress(OSError):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,10 @@ import pytest
 from crnnkit.dataset.index import read_index
 from crnnkit.errors import DatasetError
 from crnnkit.preprocessing.images import read_image
+from crnnkit.serving import feedback
+from crnnkit.serving.config import ServerConfig
 from crnnkit.serving.feedback import FeedbackStore
+from crnnkit.serving.server import start
 
 BOX = np.array([[10, 20], [60, 20], [60, 40], [10, 40]])
 
@@ -123,12 +127,62 @@ def test_old_corrections_are_deleted_at_the_start_and_at_each_new_one(store, pag
     assert len(list(store.index.parent.glob("img/*"))) == 2
 
 
-def test_a_row_cut_off_by_a_crash_is_taken_away(store, page):
+def test_pictures_of_others_are_never_deleted(store, page):
+    others = [store.index.parent / f"img/{name}.png" for name in ("000000001", "20200101T000000-x")]
+    for path in others:
+        path.write_bytes(b"not the store's")
+    assert FeedbackStore(store.index.parent, days=1).delete_old() == 0
+    assert all(path.exists() for path in others)
+
+
+def test_old_corrections_are_deleted_though_no_new_one_comes(
+    onnx_path, tmp_path, monkeypatch, wait_until
+):
+    monkeypatch.setattr(feedback, "SWEEP_SECONDS", 0.01)
+    service = start(onnx_path, ServerConfig(feedback_dir=tmp_path, feedback_days=1))
+    try:
+        old = tmp_path / "img" / "20200101T000000-00000000.png"
+        old.write_bytes(b"old")
+        wait_until(lambda: not old.exists())
+    finally:
+        service.stop()
+    wait_until(lambda: "feedback-watch" not in {thread.name for thread in threading.enumerate()})
+
+
+def test_a_disk_that_refuses_once_does_not_end_the_deleting(store, monkeypatch, wait_until):
+    told = [PermissionError(13, "refused"), PermissionError(13, "refused")]
+    monkeypatch.setattr(feedback, "SWEEP_SECONDS", 0.01)
+    keeping = FeedbackStore(store.index.parent, days=1)
+    calls = []
+
+    def delete_old() -> None:
+        calls.append(1)
+        if told:
+            raise told.pop()
+
+    monkeypatch.setattr(keeping, "delete_old", delete_old)
+    keeping.watch()
+    try:
+        wait_until(lambda: len(calls) > 2)
+    finally:
+        keeping.close()
+
+
+@pytest.mark.parametrize("row", ["img/20260101T0000", "img/20260101T000000-00000000.png\t北"])
+def test_a_row_cut_off_by_a_crash_is_taken_away_and_told(store, page, row, caplog):
     store.add(page, BOX, "A")
     with store.index.open("a") as file:
-        file.write("img/20260101T0000")
+        file.write(row)
     FeedbackStore(store.index.parent).add(page, BOX, "B")
     assert [line.text for line in read_index(store.index)] == ["A", "B"]
+    assert "feedback.txt:2: a row without line end" in caplog.text
+
+
+def test_a_last_row_of_an_editor_is_kept(store, page):
+    (store.index.parent / "img" / "plate.png").write_bytes(b"")
+    store.index.write_text("img/plate.png\tB")
+    FeedbackStore(store.index.parent).add(page, BOX, "C")
+    assert [line.text for line in read_index(store.index)] == ["B", "C"]
 
 
 KEEP_ADDING = """
