@@ -23,7 +23,8 @@ def normalize_text(text: str) -> str:
     """Bring a text into the one form that labels, vocabularies and metrics share.
 
     NFC; every Unicode space and tab becomes ' '; control and zero-width characters and
-    byte-order marks are removed; spaces at both ends are stripped.
+    byte-order marks are removed, the joiners of Persian and Indic scripts (U+200C, U+200D) among
+    them, which such scripts would need; spaces at both ends are stripped.
     Full-width and half-width twins stay apart, and so do one space and two: a reader should copy
     what is printed. This is no setting: a label, a vocabulary and a metric of different settings
     would disagree unseen. Who wants widths or spaces folded folds what was read; metrics do.
