@@ -11,7 +11,7 @@ from statistics import median
 from rapidfuzz.distance import Levenshtein
 
 from crnnkit.dataset.index import Line
-from crnnkit.errors import DatasetError
+from crnnkit.errors import ConfigError, DatasetError
 from crnnkit.evaluation.resampling import cer_interval, share_interval
 from crnnkit.metrics import (
     CharacterScore,
@@ -153,12 +153,15 @@ def evaluate(
     Raises:
         DatasetError: if there are no lines.
         ImageError: if a picture cannot be read; no line is left out.
-        ConfigError: if a key field's pattern is no regular expression, or a fold is none.
+        ConfigError: if a key field's pattern is no regular expression, or a fold is none or leaves
+            nothing of any line.
     """
     if not lines:
         raise DatasetError("evaluate: no lines. Check that the index file is not empty.")
-    for how in folds:
-        fold("", how)  # a misspelt one is refused before the lines are read
+    for how in folds:  # refused before the lines are read, which takes long
+        if not any(fold(line.text, how) for line in lines):
+            example = f"{lines[0].image}: {lines[0].text!r}"
+            raise ConfigError(f"fold {how!r}: it leaves nothing of any line, as {example}.")
     readings, timing = _read(recognizer, lines, batch_size, constraint, progress)
     results = _results(recognizer, lines, readings)
     printed, read = [line.text for line in lines], [reading.text for reading in readings]

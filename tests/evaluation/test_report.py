@@ -1,5 +1,6 @@
 """Counts and slices of an evaluation, against numbers worked out by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -90,6 +91,17 @@ def test_folds_stand_beside_the_plain_number_under_their_own_names(evaluate_text
         **{"O=0": 0, "space+O=0": 1},
     }
     assert result.score.num_exact == 0
+
+
+def test_a_fold_that_leaves_nothing_is_refused_before_the_lines_are_read(
+    make_lines, table_recognizer
+):
+    recognizer, lines = table_recognizer({"0": "A", "1": "B"}), make_lines([".", ".."])
+    with pytest.raises(ConfigError, match=r"fold '\.=': it leaves nothing of any line, as .*'\.'"):
+        evaluate(recognizer, lines, folds=[".="])
+    assert recognizer.calls == []
+    lines[1] = replace(lines[1], text=".B")
+    assert evaluate(recognizer, lines, folds=[".="]).folded[".="].cer == 1  # an A too many
 
 
 def test_a_fold_that_is_none_is_refused_before_the_lines_are_read(make_lines, table_recognizer):
