@@ -2,48 +2,19 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from crnnkit.dataset.index import Line, read_index, write_index
-from crnnkit.errors import CheckpointError, ConfigError, CrnnKitError, DatasetError, VocabError
+from crnnkit.errors import CrnnKitError, DatasetError, VocabError
 from crnnkit.finetuning import losses, material, start, trainer
-from crnnkit.finetuning.config import TrainConfig
-from crnnkit.finetuning.events import CHARTS
 from crnnkit.finetuning.history import read_history
 from crnnkit.finetuning.optimizer import lr_share
 from crnnkit.finetuning.trainer import train
 from crnnkit.model.checkpoint import load_checkpoint, new_checkpoint, read_info
-from crnnkit.model.config import ModelConfig, Stage
 from crnnkit.preprocessing.images import write_image
 from crnnkit.preprocessing.tensors import half_turn
 from crnnkit.serving.recognizer import Recognizer
 from crnnkit.vocab import Vocab
-
-TINY = ModelConfig(
-    stages=(Stage(8, (2, 2)), Stage(16, (2, 1)), Stage(24, (4, 2))),
-    bottleneck=24,
-    lstm_hidden=16,
-)
-
-
-@pytest.fixture(autouse=True)
-def tiny_network(monkeypatch):
-    monkeypatch.setattr(start, "ModelConfig", lambda: TINY)
-
-
-@pytest.fixture
-def config(toy_data, tmp_path):
-    return TrainConfig(
-        toy_data / "train.txt",
-        toy_data / "val.txt",
-        tmp_path / "run",
-        epochs=2,
-        minutes=1e6,  # or the rate of the first steps would depend on how fast the machine is
-        batch_size=4,
-        epoch_lines=1,
-        dropout=0.0,
-        precision="float32",
-    )
+from tests.finetuning.test_resume import interrupt_after, without_times
 
 
 def test_a_few_lines_are_learnt_by_heart(config, make_line):
@@ -159,10 +130,12 @@ def test_a_pretrained_checkpoint_keeps_its_characters_and_takes_the_datas(config
     assert read_info(tuned.best_path).training["pretrained_ckpt"] == "best.safetensors"
 
 
-def test_random_weights_drop_more_than_a_checkpoint_does_unless_told(config, tmp_path):
+def test_random_weights_drop_more_than_a_checkpoint_does_unless_told(
+    config, tmp_path, tiny_network
+):
     default = replace(config, dropout=None, epochs=1)
     fresh = train(default)
-    assert load_checkpoint(fresh.best_path).model.dropout.p == start.DROPOUT > TINY.dropout
+    assert load_checkpoint(fresh.best_path).model.dropout.p == start.DROPOUT > tiny_network.dropout
     for asked, kept in ((None, start.DROPOUT), (0.7, 0.7)):
         again = replace(default, pretrained_ckpt=fresh.best_path, dropout=asked)
         tuned = load_checkpoint(train(replace(again, output_dir=tmp_path / str(asked))).best_path)
@@ -200,56 +173,6 @@ def test_a_loss_that_is_not_finite_names_the_pictures(config, monkeypatch):
     monkeypatch.setattr(losses, "ctc_loss", broken)
     with pytest.raises(CrnnKitError, match=r"not finite in epoch 1 for: .*train_\d.png"):
         train(config)
-
-
-def test_an_interrupted_run_goes_on_bit_for_bit(config, tmp_path):
-    config = replace(config, epochs=4, average_decay=0.9)
-    whole = train(config)
-    cut = replace(config, output_dir=tmp_path / "cut")
-    with pytest.raises(KeyboardInterrupt):
-        train(cut, on_epoch=_interrupt_after(2))
-    resumed = train(replace(cut, resume=True))
-    assert [_without_times(e) for e in resumed.history] == [
-        _without_times(e) for e in whole.history
-    ]
-    for path in ("best_path", "last_path"):
-        expected = load_checkpoint(getattr(whole, path)).model.state_dict()
-        found = load_checkpoint(getattr(resumed, path)).model.state_dict()
-        assert all(torch.equal(found[name], expected[name]) for name in expected)
-
-
-def test_tensorboard_shows_the_history_of_a_run_and_of_its_resumption(config):
-    config = replace(config, epochs=3, tensorboard=True)
-    train(replace(config, epochs=4, seed=5))  # a new run in the same folder hides this one
-    with pytest.raises(KeyboardInterrupt):
-        train(config, on_epoch=_interrupt_after(2))
-    history = train(replace(config, resume=True)).history
-    shown = EventAccumulator(str(config.output_dir / "tensorboard")).Reload()
-    for chart, field in CHARTS.items():
-        if field == "general_cer":  # there are no general lines
-            assert chart not in shown.Tags()["scalars"]
-            continue
-        points = [(point.step, point.value) for point in shown.Scalars(chart)]
-        assert points == [(e.epoch, pytest.approx(getattr(e, field))) for e in history]
-
-
-def test_a_run_is_not_resumed_with_other_settings(config):
-    train(config)
-    with pytest.raises(ConfigError, match=r"lr was None, is 0.1"):
-        train(replace(config, resume=True, lr=0.1))
-
-
-def test_a_run_is_not_resumed_with_other_data(config):
-    train(config)
-    (first, *others) = read_index(config.train_data)
-    write_index(config.train_data, [replace(first, text="0"), *others])
-    with pytest.raises(ConfigError, match=r"settings or data: content of train_data was \w+, is"):
-        train(replace(config, resume=True))
-
-
-def test_without_a_state_there_is_nothing_to_resume(config):
-    with pytest.raises(CheckpointError, match=r"resume.safetensors: no run to resume"):
-        train(replace(config, resume=True))
 
 
 def test_patience_ends_a_run_that_gets_no_better(config):
@@ -353,9 +276,9 @@ def test_what_labels_write_otherwise_than_printed_is_neither_learnt_nor_forgotte
 
     cut = replace(tuning, output_dir=tmp_path / "cut")
     with pytest.raises(KeyboardInterrupt):
-        train(cut, on_epoch=_interrupt_after(2))
+        train(cut, on_epoch=interrupt_after(2))
     resumed = train(replace(cut, resume=True))
-    assert [_without_times(e) for e in resumed.history] == list(map(_without_times, tuned.history))
+    assert [without_times(e) for e in resumed.history] == list(map(without_times, tuned.history))
     assert resumed.written_as == {"0": "O"}
 
 
@@ -388,18 +311,6 @@ def _lines(folder, pictures):
         lines.append(Line(folder / f"{number}.png", text, number))
     write_index(folder / "index.txt", lines)
     return folder / "index.txt"
-
-
-def _interrupt_after(epochs):
-    def on_epoch(result):
-        if result.epoch == epochs:
-            raise KeyboardInterrupt
-
-    return on_epoch
-
-
-def _without_times(epoch):
-    return replace(epoch, seconds=0.0, lines_per_second=0.0)
 
 
 @pytest.mark.parametrize(
