@@ -107,8 +107,12 @@ def or_demo(name: str, value: Value, train_index: str) -> Value:
     Args:
         train_index: the index file of the training lines.
     """
-    is_demo = resolve_path(train_index) == resolve_path(_DEMO_LINES)
-    return value or (_OF_DEMO.get(name, value) if is_demo else value)
+    return value or (_OF_DEMO.get(name, value) if is_demo(train_index) else value)
+
+
+def is_demo(train_index: str) -> bool:
+    """Whether an index file is that of the demo set's training lines."""
+    return resolve_path(train_index) == resolve_path(_DEMO_LINES)
 
 
 def require_files(files: Mapping[str, str | Path], remedy: str) -> dict[str, Path]:

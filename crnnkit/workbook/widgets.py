@@ -26,7 +26,7 @@ from crnnkit.preprocessing.images import ImageSource, encode_image, read_image
 from crnnkit.serving.readings import PageLine
 from crnnkit.serving.recognizer import Recognizer
 from crnnkit.vocab import Vocab
-from crnnkit.workbook.handover import resolve_path
+from crnnkit.workbook.handover import is_demo, resolve_path
 from crnnkit.workbook.labelling import Labelling, Task, unlabelled
 
 UInt8Image = NDArray[np.uint8]
@@ -273,9 +273,14 @@ def label_pictures(folder: str, index: str, model: str) -> LabellingAid:
         model: checkpoint or .onnx file whose readings are suggested; "" = none.
 
     Raises:
-        DatasetError: if the folder has no pictures or the index is faulty.
+        DatasetError: if the folder has no pictures, or the index is faulty or the demo set's.
         CheckpointError: if the model cannot be used.
     """
+    if is_demo(index):
+        raise DatasetError(
+            f"{index}: the demo set's own labels. Set train_index to an index file for yours, "
+            "such as mine.txt; it is made where there is none."
+        )
     reader = Recognizer.load(resolve_path(model)) if model else None
     target = resolve_path(index)
     return LabellingAid(Labelling(unlabelled(resolve_path(folder), target, reader), [target]))

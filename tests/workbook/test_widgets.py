@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from crnnkit.dataset.index import Line
-from crnnkit.errors import ImageError
+from crnnkit.errors import DatasetError, ImageError
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import EpochResult
 from crnnkit.plots.canvas import Plot
@@ -311,3 +311,8 @@ def test_curves_are_drawn_at_intervals_and_at_the_end(monitor, monkeypatch):
         monitor.on_epoch(replace(EPOCH, epoch=epoch))
     monitor.finish(2)
     assert drawn == [(1,), (3,), (4, 2)]
+
+
+def test_the_demo_sets_own_labels_are_not_written_into():
+    with pytest.raises(DatasetError, match=r"data/demo/train.txt: the demo set's own labels"):
+        widgets.label_pictures("data/demo/images", "data/demo/train.txt", "")
