@@ -51,23 +51,43 @@ class Trellis:
         """First pair that leads to each state (P,)."""
         return np.searchsorted(self.second, np.arange(len(self.is_final)))
 
-    def within(self, costs: NDArray[np.floating], limit: float, max_length: int) -> "Trellis":
-        """The part that texts of up to `max_length` characters reach at a cost of `limit`.
+    def costs_ahead(self, costs: NDArray[np.floating], max_length: int) -> NDArray[np.floating]:
+        """What the cheapest rest of a text, of up to `max_length` characters, costs after each
+        state (P,); see `within`."""
+        own = self._cheapest(costs)
+        ahead = np.where(self.is_final, 0.0, np.inf)
+        for _ in range(max_length):
+            before = ahead.copy()
+            np.minimum.at(ahead, self.first, (own + before)[self.second])
+            if np.array_equal(ahead, before):
+                break
+        return ahead
+
+    def within(
+        self,
+        costs: NDArray[np.floating],
+        ahead: NDArray[np.floating],
+        limit: float,
+        max_length: int,
+    ) -> "Trellis":
+        """The part that texts use at a cost of up to `limit`.
 
         Args:
             costs: of reading a character (V,), not negative; whatever else a path costs may be
                 more, so no path that costs less is lost.
+            ahead: what `costs_ahead` says.
+            max_length: characters from which on a text may be left out.
         """
-        own = np.where(self.ids == BLANK_ID, np.inf, costs[self.ids])
-        own = np.minimum.reduceat(own, self.starts)
+        own = self._cheapest(costs)
         reached = np.where(np.arange(len(own)) == START, 0.0, np.inf)
         for _ in range(max_length):
             before = reached
             reached = own + np.minimum.reduceat(before[self.first], self.pair_starts)
+            reached[reached + ahead > limit] = np.inf
             reached[START] = 0.0
             if np.array_equal(reached, before):
                 break
-        is_near = reached <= limit
+        is_near = reached < np.inf
         cells = is_near[self.states]
         pairs = is_near[self.first] & is_near[self.second]
         number = np.cumsum(is_near, dtype=np.int32) - 1
@@ -78,6 +98,11 @@ class Trellis:
             number[self.second[pairs]],
             self.is_final[is_near],
         )
+
+    def _cheapest(self, costs: NDArray[np.floating]) -> NDArray[np.floating]:
+        """The cost of each state's cheapest character (P,)."""
+        own = np.where(self.ids == BLANK_ID, np.inf, costs[self.ids])
+        return np.minimum.reduceat(own, self.starts)
 
 
 @dataclass(eq=False)

@@ -11,8 +11,10 @@ from crnnkit.vocab import BLANK_ID
 
 SMALL = 500
 """Cells up to which a trellis is searched as a whole."""
-LIMITS = (8.0, 24.0)
-"""What a path may cost against the best path without constraint, nats: tried in this order."""
+MARGIN = 8.0
+"""What a path may cost above the least that any text costs, nats, where it is searched first."""
+ROUNDING = 1e-3
+"""Share by which two sums of one path's costs may differ."""
 
 
 def best_alignment(logits: NDArray[np.floating], text: Sequence[int]) -> NDArray[np.intp] | None:
@@ -50,8 +52,8 @@ def best_path(logits: NDArray[np.floating], automaton: Automaton) -> NDArray[np.
     """The most probable path (T,) whose text the automaton accepts; None if no such text fits.
 
     Exact where no state reads more than `MAX_CHOICES` characters. Of a large automaton first
-    only the part is searched whose texts the line makes likely: if its best path is good enough,
-    no path outside can be better.
+    only the part is searched whose texts the line makes likely; what its best path costs then
+    tells which part must be searched to miss no better one.
 
     Args:
         logits: (T, V).
@@ -59,11 +61,15 @@ def best_path(logits: NDArray[np.floating], automaton: Automaton) -> NDArray[np.
     scores = logits - logits.max(1, keepdims=True)
     costs = -scores.max(0)
     trellis = automaton.trellis(costs)
-    for limit in LIMITS if len(trellis.ids) > SMALL else ():
-        score, path = _search(scores, trellis.within(costs, limit, len(logits)))
-        if score >= -limit:
-            return path
-    return _search(scores, trellis)[1]
+    if len(trellis.ids) <= SMALL:
+        return _search(scores, trellis)[1]
+    ahead = trellis.costs_ahead(costs, len(logits))
+    limit = ahead[START] + MARGIN
+    score, path = _search(scores, trellis.within(costs, ahead, limit, len(logits)))
+    if score < -limit:
+        limit = -score * (1 + ROUNDING)
+        _, path = _search(scores, trellis.within(costs, ahead, limit, len(logits)))
+    return path
 
 
 def _search(

@@ -6,6 +6,8 @@ import pytest
 from crnnkit.errors import ConfigError
 from crnnkit.model import automaton as module
 from crnnkit.model.automaton import START, Automaton, trie
+from crnnkit.model.constraints import Constraint
+from crnnkit.vocab import Vocab
 
 A, B, C = 1, 2, 3
 
@@ -48,15 +50,26 @@ def test_of_many_characters_the_cheapest_are_tried(monkeypatch):
     assert trellis.ids.tolist() == [0, 0, B, C]
 
 
+COSTS = np.array([0.0, 1.0, 2.0, 4.0])  # of a blank, a, b, c
+
+
+def test_each_state_knows_what_the_cheapest_rest_costs():
+    trellis = trie([(A, B, A), (A, C), (C,)]).trellis(COSTS)
+    assert trellis.ids.tolist() == [0, 0, A, 0, B, 0, A, 0, C, 0, C]
+    assert trellis.costs_ahead(COSTS, 9).tolist() == [4, 3, 1, 0, 0, 0]
+    assert trellis.costs_ahead(COSTS, 1).tolist() == [4, 4, 1, 0, 0, 0]  # of a: c, as ba is longer
+    loop = Constraint.pattern("a(bc)*b", Vocab("abc")).automaton.trellis(COSTS)
+    assert loop.costs_ahead(COSTS, 9)[START] == 3
+
+
 def test_what_costs_too_much_or_is_too_long_is_left_out():
-    # costs of a, b, c: 1, 2, 4
-    trellis = trie([(A, B, A), (C,)]).trellis(np.array([0.0, 1.0, 2.0, 4.0]))
+    trellis = trie([(A, B, A), (A, B, C), (C,)]).trellis(COSTS)
 
     def kept(limit, max_length):
-        return trellis.within(np.array([0.0, 1.0, 2.0, 4.0]), limit, max_length).ids.tolist()
+        ahead = trellis.costs_ahead(COSTS, max_length)
+        return trellis.within(COSTS, ahead, limit, max_length).ids.tolist()
 
-    assert kept(9, 9) == trellis.ids.tolist() == [0, 0, A, 0, B, 0, A, 0, C]
-    assert kept(4, 9) == [0, 0, A, 0, B, 0, A, 0, C]  # a + b + a and c cost 4
-    assert kept(3.5, 9) == [0, 0, A, 0, B]
-    assert kept(9, 1) == [0, 0, A, 0, C]
-    assert kept(0.5, 9) == [0]
+    assert kept(9, 9) == trellis.ids.tolist() == [0, 0, A, 0, B, 0, A, 0, C, 0, C]
+    assert kept(6, 9) == kept(4, 9) == [0, 0, A, 0, B, 0, A, 0, C]  # abc costs 7, aba and c 4
+    assert kept(3.5, 9) == [0]  # though a and b alone cost 3
+    assert kept(9, 1) == [0, 0, C]
