@@ -34,6 +34,9 @@ _MIN_SKEW = 0.3
 _MIN_SIDEWAYS = 0.7
 """Share of the characters whose nearest neighbour stands below where text lies on its side."""
 _MAX_BLUR = 1.2
+# What seems softer is no text but stripes or dots a pixel wide, whose slopes Sobel does not see.
+_MOST_BLUR = 5.0
+_STEEPNESS = (2 * np.pi) ** 0.5
 """Sigma in px that `estimate_blur` finds in sharp pictures at most: scans have 0.8 to 1.06."""
 _DEBLUR_ROUNDS = 6
 _BAND_ROWS = 192
@@ -167,7 +170,8 @@ def sharpen(image: np.ndarray) -> np.ndarray:
 def estimate_blur(image: np.ndarray) -> float:
     """Sigma, px, of the Gaussian that would make sharp edges as soft as those of the text.
 
-    A step of contrast c blurred by sigma is c / (sigma sqrt(2 pi)) steep at its middle.
+    A step of contrast c blurred by sigma is c / (sigma sqrt(2 pi)) steep at its middle. Patterns
+    of single pixels count as sharp.
     """
     gray = to_gray(image)
     every = gray.size // _SEEN_PIXELS
@@ -175,9 +179,10 @@ def estimate_blur(image: np.ndarray) -> float:
     rows = _SEEN_ROWS if every > 1 else len(gray)
     contrast, steepest = np.hstack([_edges(gray[top : top + rows]) for top in tops])
     clear = contrast >= max(_MIN_SPAN, 0.5 * float(np.percentile(contrast, 99)))
+    clear &= contrast <= _MOST_BLUR * _STEEPNESS * steepest
     if not clear.any():
         return 0.0
-    return float(np.median(contrast[clear] / steepest[clear])) / (2 * np.pi) ** 0.5
+    return float(np.median(contrast[clear] / steepest[clear])) / _STEEPNESS
 
 
 def _edges(gray: np.ndarray) -> np.ndarray:

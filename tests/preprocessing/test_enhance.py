@@ -236,6 +236,17 @@ def test_estimate_blur_grows_with_the_blur_whatever_the_contrast(page):
     assert estimate_blur(noisy(np.full((40, 90), 200, np.uint8), 1)) == 0
 
 
+@pytest.mark.parametrize("pattern", ["stripes", "checks"])
+def test_stripes_and_dots_a_pixel_wide_are_sharp_and_left_to_the_pixel(pattern, page):
+    rows, columns = np.mgrid[: len(page), : page.shape[1]]
+    bare = ((rows + columns * (pattern == "checks")) % 2 * 255).astype(np.uint8)
+    worn = noisy(bare, 3)  # slopes next to none
+    for picture in (bare, worn, np.vstack([page, bare]), np.vstack([page, worn])):
+        assert estimate_blur(picture) < 1
+        np.testing.assert_array_equal(deblur(picture), picture)
+    assert estimate_blur(np.vstack([blurred(page, 2), bare])) > 1.5
+
+
 @pytest.mark.parametrize(
     ("sigma", "left"),  # how much of the difference to the sharp page is left
     [(1.4, 0.65), (1.5, 0.65), (2.0, 0.8), (2.5, 0.9)],
