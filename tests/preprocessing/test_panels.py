@@ -68,3 +68,36 @@ def small_mark(page: np.ndarray) -> None:
 def test_what_is_no_panel_of_text_stays(page, draw):
     draw(page)
     np.testing.assert_array_equal(dark_on_light(page), page)
+
+
+def test_specks_of_a_dithered_page_are_not_followed_one_by_one(page, panel, monkeypatch):
+    page[120:180, 100:420] = panel
+    rows, columns = np.mgrid[: len(page), : page.shape[1]]
+    bayer = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) * 16 + 8
+    shade = np.linspace(0.2, 1, page.shape[1])
+    dithered = np.where(page * shade > bayer[rows % 4, columns % 4], 255, 0).astype(np.uint8)
+    followed = []
+
+    def find_contours(*arguments):
+        contours, hierarchy = real(*arguments)
+        followed.append(len(contours))
+        return contours, hierarchy
+
+    real = cv2.findContours
+    monkeypatch.setattr(cv2, "findContours", find_contours)
+    dark_on_light(dithered)
+    assert followed[0] < 200
+    monkeypatch.setattr("crnnkit.preprocessing.panels._GRAINY", 1)
+    dark_on_light(dithered)
+    assert followed[-1] > 10_000
+
+
+@pytest.mark.parametrize("grainy", [0, 1])
+def test_specks_decide_nothing(page, panel, monkeypatch, grainy):
+    page[120:180, 100:420] = panel
+    page[200:260:3, 50:450:5] = 0  # specks in the light, and in the dark
+    page[270:295, 60:400] = 30
+    page[272:293:4, 64:396:6] = 220
+    expected = dark_on_light(page)
+    monkeypatch.setattr("crnnkit.preprocessing.panels._GRAINY", grainy)
+    np.testing.assert_array_equal(dark_on_light(page), expected)
