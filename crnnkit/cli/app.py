@@ -4,7 +4,9 @@ The modules beside this one hold the commands. Each imports its stage when it ru
 must start where torch is not installed, and `crnnkit --help` should not wait for it.
 """
 
+import re
 import sys
+from importlib.metadata import requires
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -52,6 +54,21 @@ def main() -> None:
         app()
     except CrnnKitError as error:
         sys.exit(f"crnnkit: {error}")
+    except ModuleNotFoundError as error:
+        if (extra := _extra_with(error.name or "")) is None:
+            raise
+        sys.exit(
+            f"crnnkit: {error.name} is not installed, which this needs. "
+            f"Run: pip install 'crnnkit[{extra}]'"
+        )
+
+
+def _extra_with(module: str) -> str | None:
+    """The extra of this package that brings a module; packages are called as their modules are."""
+    name = re.escape(module.partition(".")[0])
+    of_extra = re.compile(rf"{name}[<>=!~; ].*extra == ['\"](\w+)", re.IGNORECASE)
+    found = map(of_extra.match, requires("crnnkit") or ())
+    return next((match[1] for match in found if match), None)
 
 
 @app.callback(invoke_without_command=True)

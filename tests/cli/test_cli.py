@@ -1,3 +1,4 @@
+import importlib
 import json
 import re
 import sys
@@ -174,6 +175,23 @@ def test_export_cuts_the_head_and_says_what_became_of_int8(data, tmp_path):
     assert "4 lines read alike" in printed
     assert "2 characters left out: " in printed
     assert re.search(r"small\.onnx (now has int8|stays in float32, because .*) .*MB\)", printed)
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("torch", "workbook"), ("matplotlib.pyplot", "workbook"), ("fontTools.ttLib", "synth")],
+)
+def test_a_command_whose_extra_is_not_installed_names_it(module, extra, monkeypatch):
+    monkeypatch.setitem(sys.modules, module.partition(".")[0], None)
+    monkeypatch.setattr(cli, "app", lambda: importlib.import_module(module))
+    with pytest.raises(SystemExit, match=rf"{module.partition('.')[0]}.*crnnkit\[{extra}\]"):
+        cli.main()
+
+
+def test_a_missing_module_of_our_own_stays_a_fault_of_ours(monkeypatch):
+    monkeypatch.setattr(cli, "app", lambda: importlib.import_module("crnnkit.nowhere"))
+    with pytest.raises(ModuleNotFoundError):
+        cli.main()
 
 
 def test_int8_without_lines_to_judge_it_by_is_refused(data, tmp_path, monkeypatch):
