@@ -101,21 +101,40 @@ def read_picture(
 
 
 def draw_boxes(picture: UInt8Image, lines: Sequence[PageLine]) -> UInt8Image:
-    """The picture (h, w, 3), at most `MAX_SHOWN_PX` long, with a numbered box around each line."""
+    """The picture (h, w, 3), at most `MAX_SHOWN_PX` long, with a numbered box around each line.
+
+    Thin lines within it part its characters, each in the colour of its own confidence.
+    """
     colour_picture = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
     scale = min(1.0, MAX_SHOWN_PX / max(picture.shape[:2]))
-    drawn = cv2.resize(colour_picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    drawn = np.ascontiguousarray(drawn)
+    shown = cv2.resize(colour_picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    drawn: UInt8Image = np.ascontiguousarray(shown, np.uint8)
     for number, line in enumerate(lines, start=1):
-        red, green, blue = bytes.fromhex(colour_of(line.confidence)[1:])
-        corners = np.round(np.asarray(line.box) * scale).astype(np.int32)
-        cv2.polylines(drawn, [corners], True, (red, green, blue), 2, cv2.LINE_AA)
+        chars = zip(line.char_boxes, line.char_confidences, strict=True)
+        for box, confidence in sorted(chars, key=lambda char: -char[1]):  # doubt lies on top
+            _draw_box(drawn, box * scale, confidence, 1)
+        corners = _draw_box(drawn, line.box * scale, line.confidence, 2)
+        red, green, blue = _rgb(line.confidence)
         x, y = corners[0].tolist()
         place = (max(0, x), max(12, y - 3))
         ground = (place[0] + 11 * len(str(number)), place[1] - 13)
         cv2.rectangle(drawn, place, ground, (255, 255, 255), cv2.FILLED)
         cv2.putText(drawn, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (red, green, blue))
-    return drawn.astype(np.uint8)
+    return drawn
+
+
+def _draw_box(
+    drawn: UInt8Image, box: NDArray[np.float32], confidence: float, width: int
+) -> NDArray[np.int32]:
+    """Outline a box (4, 2) in the colour of a confidence; returns its corners as drawn."""
+    corners = np.round(box).astype(np.int32)
+    cv2.polylines(drawn, [corners], True, _rgb(confidence), width, cv2.LINE_AA)
+    return corners
+
+
+def _rgb(confidence: float) -> tuple[int, int, int]:
+    red, green, blue = bytes.fromhex(colour_of(confidence)[1:])
+    return red, green, blue
 
 
 def colour_of(confidence: float) -> str:

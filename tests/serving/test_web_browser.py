@@ -132,7 +132,7 @@ def test_a_picture_becomes_lines_with_confidences_and_boxes(page, fake_reader, t
     expect(page.locator("#caption")).to_have_text("处方.png")
     # The boxes lie over the picture: the second is the middle third of its height.
     shown = page.locator("#picture").bounding_box()
-    box = page.locator("#boxes polygon").nth(1).bounding_box()
+    box = page.locator("#boxes .box").nth(1).bounding_box()
     assert box["y"] == pytest.approx(shown["y"] + shown["height"] / 3, abs=4)
     assert box["height"] == pytest.approx(shown["height"] / 3, abs=6)
     assert box["width"] == pytest.approx(shown["width"], abs=6)
@@ -141,18 +141,56 @@ def test_a_picture_becomes_lines_with_confidences_and_boxes(page, fake_reader, t
 def test_a_line_and_its_box_light_up_together(page, tmp_path):
     choose(page, picture(tmp_path / "a.png"))
     page.get_by_role("button", name=START["zh-CN"]).click()
-    line, box = page.locator("#lines .line").nth(1), page.locator("#boxes polygon").nth(1)
+    line, box = page.locator("#lines .line").nth(1), page.locator("#boxes g").nth(1)
     line.hover()
-    expect(box).to_have_class("fair lit")
+    expect(box).to_have_class("lit")
     page.locator("h1").hover()
-    expect(box).to_have_class("fair")
+    expect(box).to_have_class("")
     box.hover()
     expect(line).to_have_class("line fair lit")
     page.locator("h1").hover()
     expect(page.locator(".lit")).to_have_count(0)
     page.locator("#lines .edit").first.focus()
     page.keyboard.press("Tab")  # the keyboard reaches lines too
-    expect(box).to_have_class("fair lit")
+    expect(box).to_have_class("lit")
+
+
+@pytest.mark.parametrize("page", ["zh-CN", "en-US"], indirect=True)
+def test_a_line_that_is_lit_shows_its_characters(page, fake_reader, tmp_path):
+    choose(page, picture(tmp_path / "a.png"))
+    language = page.evaluate("navigator.language")
+    page.get_by_role("button", name=START[language]).click()
+    expect(page.locator("#lines .line")).to_have_count(3)
+    chars = page.locator("#boxes .char:visible")
+    expect(chars).to_have_count(0)
+    page.locator("#lines .line").nth(1).hover()
+    text, _ = fake_reader.lines[1]
+    expect(chars).to_have_count(len(text))
+    # The second of 16 characters stands in the second 16th of the line.
+    expect(chars.nth(1)).to_have_attribute("points", "37.5,100 75,100 75,200 37.5,200")
+    expect(chars.nth(1)).to_have_class("char fair")
+    assert chars.nth(1).locator("title").text_content() == "L  75.0%"
+    page.locator("#lines .edit").first.focus()  # the keyboard shows those of its line
+    page.locator("h1").hover()
+    expect(chars).to_have_count(len(fake_reader.lines[0][0]))
+
+
+@pytest.mark.parametrize("page", ["zh-CN", "en-US"], indirect=True)
+def test_characters_that_are_not_sure_are_marked_until_they_are_corrected(page, tmp_path):
+    choose(page, picture(tmp_path / "a.png"))
+    language = page.evaluate("navigator.language")
+    page.get_by_role("button", name=START[language]).click()
+    lines = page.locator("#lines .text")
+    expect(lines.nth(0).locator("span")).to_have_count(0)
+    marks = lines.nth(2).locator("span.poor")
+    assert marks.all_text_contents() == list("<b>&copy;</b>")
+    says = {"zh-CN": "置信度 40.0%", "en-US": "confidence 40.0 %"}[language]
+    expect(marks.first).to_have_attribute("title", says)
+    correct(page, 2, "©")
+    expect(marks).to_have_count(0)
+    expect(page.locator("#boxes g").nth(2).locator(".char")).to_have_count(0)
+    export = download(page, {"zh-CN": "下载 JSON", "en-US": "Download JSON"}[language])
+    assert "chars" not in export
 
 
 def test_boxes_follow_a_picture_that_its_camera_held_sideways(page, tmp_path):
@@ -163,7 +201,7 @@ def test_boxes_follow_a_picture_that_its_camera_held_sideways(page, tmp_path):
     choose(page, tmp_path / "turned.jpg")
     page.get_by_role("button", name=START["zh-CN"]).click()
     expect(page.locator("#boxes")).to_have_attribute("viewBox", "0 0 300 600")
-    expect(page.locator("#boxes polygon").nth(2)).to_have_attribute(
+    expect(page.locator("#boxes .box").nth(2)).to_have_attribute(
         "points", "0,400 300,400 300,600 0,600"
     )
 

@@ -154,6 +154,16 @@ def test_each_line_gets_a_box_in_the_colour_of_its_confidence(shape):
     assert picture.min() == 255, "the picture itself must stay as it is"
 
 
+def test_characters_are_parted_thinly_in_the_colours_of_their_own_confidences():
+    line = PageLine("AB", 0.95, box(10, 10, 110, 40), (0.95, 0.3), ((0.0, 0.4), (0.6, 1.0)))
+    drawn = draw_boxes(np.full((60, 120), 255, np.uint8), [line])
+    for x, kind in ((50, "sure"), (70, "unsure")):
+        colour = np.array(list(bytes.fromhex(COLOURS[kind][1:])))
+        assert np.abs(drawn[25, x] - colour).max() < 25, "as drawn smoothly"
+    assert [colours_at(drawn, x, 25) for x in (47, 53, 60)] == ["#ffffff"] * 3
+    assert colours_at(drawn, 90, 10) == COLOURS["sure"], "the line's box lies over them"
+
+
 def test_a_large_page_is_shown_smaller_and_its_boxes_with_it():
     page = np.full((2 * MAX_SHOWN_PX, 400), 255, np.uint8)
     drawn = draw_boxes(page, [PageLine("A", 0.2, box(100, 1000, 300, 1200))])

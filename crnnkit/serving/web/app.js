@@ -2,11 +2,10 @@
 
 import { errorWord, fillWords, toggleLanguage, word } from "./words.js";
 import { copyText, saveFile, asText, asJson, asCsv } from "./keep.js";
-import { create, level, lineItem, link } from "./lines.js";
+import { create, lineBox, lineItem } from "./lines.js";
 import { keepCorrection, readImage, readLimits } from "./service.js";
 
 const $ = (id) => document.getElementById(id);
-const SVG = "http://www.w3.org/2000/svg";
 
 // picture: { file, url, state: "waiting" | "reading" | "read" | "failed", answer, fault }
 let pictures = [];
@@ -167,13 +166,7 @@ function drawBoxes() {
   if (!image.naturalWidth || !shown?.answer) return;
   // naturalWidth and the server both follow the picture's EXIF rotation.
   boxes.setAttribute("viewBox", `0 0 ${image.naturalWidth} ${image.naturalHeight}`);
-  for (const [index, line] of shown.answer.text.entries()) {
-    const polygon = document.createElementNS(SVG, "polygon");
-    polygon.setAttribute("points", line.box.map((point) => point.join(",")).join(" "));
-    polygon.classList.add(level(line.confidence));
-    link(polygon, index);
-    boxes.append(polygon);
-  }
+  boxes.append(...shown.answer.text.map(lineBox));
 }
 
 function drawReading() {
@@ -207,6 +200,7 @@ async function correct(line, text) {
   }
   const index = picture.answer.text.indexOf(line);
   drawReading();
+  drawBoxes();
   $("lines").children[index].querySelector(".edit").focus();
   if (!isChanged) return;
   if (!limits.keeps_feedback) {

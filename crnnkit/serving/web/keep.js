@@ -31,11 +31,12 @@ export function asText(pictures) {
   return `${blocks.join("\n\n")}\n`;
 }
 
-// The answers of the REST interface, each with its picture's name; `read` where it was corrected.
+// The lines of the REST interface's answers, each answer with its picture's name; `read` where it
+// was corrected. Its characters stay out: they are those of what was read.
 export function asJson(pictures) {
   const results = pictures.map(({ file, answer }) => ({
     image: file.name,
-    text: answer.text.map(({ kept, ...line }) => line),
+    text: answer.text.map(({ kept, chars, ...line }) => line),
     total_time: answer.total_time,
   }));
   return `${JSON.stringify({ results }, null, 2)}\n`;

@@ -3,6 +3,7 @@
 import { word } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
+const SVG = "http://www.w3.org/2000/svg";
 
 export function create(tag, className, text = "") {
   const element = document.createElement(tag);
@@ -12,12 +13,17 @@ export function create(tag, className, text = "") {
 }
 
 // Only a picture of where to look first; the number stands beside the bar.
-export function level(confidence) {
+function level(confidence) {
   return confidence >= 0.9 ? "sure" : confidence >= 0.7 ? "fair" : "poor";
 }
 
+const percentOf = (confidence) => (confidence * 100).toFixed(1);
+
+// What was read, character by character; of a corrected line nothing of that holds any more.
+const charsOf = (line) => (line.read === undefined ? line.chars ?? [] : []);
+
 // A line and its box light up together, from either side.
-export function link(element, index) {
+function link(element, index) {
   const light = (isOn) => {
     $("lines").children[index]?.classList.toggle("lit", isOn);
     $("boxes").children[index]?.classList.toggle("lit", isOn);
@@ -29,9 +35,47 @@ export function link(element, index) {
   }
 }
 
+// The line's place on the picture; while it is lit, those of its characters, too.
+export function lineBox(line, index) {
+  const group = document.createElementNS(SVG, "g");
+  group.append(polygonOf(line, "box"));
+  for (const char of charsOf(line)) {
+    const polygon = polygonOf(char, "char");
+    const title = document.createElementNS(SVG, "title");
+    title.textContent = `${char.char}  ${percentOf(char.confidence)}%`;
+    polygon.append(title);
+    group.append(polygon);
+  }
+  link(group, index);
+  return group;
+}
+
+function polygonOf({ box, confidence }, kind) {
+  const polygon = document.createElementNS(SVG, "polygon");
+  polygon.setAttribute("points", box.map((point) => point.join(",")).join(" "));
+  polygon.setAttribute("class", `${kind} ${level(confidence)}`);
+  return polygon;
+}
+
+// The text; characters that are not sure are marked in it, but for spaces.
+function textOf(line) {
+  const text = create("span", "text", charsOf(line).length ? "" : line.text);
+  for (const { char, confidence } of charsOf(line)) {
+    if (level(confidence) === "sure" || char.trim() === "") {
+      text.append(char);
+      continue;
+    }
+    const mark = create("span", level(confidence), char);
+    mark.title = word("confidence", percentOf(confidence));
+    text.append(mark);
+  }
+  text.normalize();
+  return text;
+}
+
 // `correct(line, text)` is called when somebody wrote another text.
 export function lineItem(line, index, correct) {
-  const percent = (line.confidence * 100).toFixed(1);
+  const percent = percentOf(line.confidence);
   const item = create("li", `line ${level(line.confidence)}`);
   item.classList.toggle("corrected", line.read !== undefined);
   const edit = create("button", "edit quiet", "✎");
@@ -39,7 +83,7 @@ export function lineItem(line, index, correct) {
   edit.title = word("edit");
   edit.setAttribute("aria-label", `${word("edit")}: ${line.text}`);
   edit.addEventListener("click", () => startEditing(item, line, correct));
-  item.append(create("span", "text", line.text), edit, meterOf(percent), create("span", "percent", `${percent}%`));
+  item.append(textOf(line), edit, meterOf(percent), create("span", "percent", `${percent}%`));
   link(item, index);
   return item;
 }

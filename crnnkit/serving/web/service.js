@@ -41,7 +41,7 @@ function formOf(file, fields = {}) {
   return form;
 }
 
-export const readImage = (file) => ask("POST", "/api/ocr", formOf(file));
+export const readImage = (file) => ask("POST", "/api/ocr", formOf(file, { chars: "1" }));
 
 export const readLimits = () => ask("GET", "/healthz");
 
