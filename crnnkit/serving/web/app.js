@@ -57,13 +57,15 @@ async function readAll() {
     $("status").textContent = word("busy", index + 1, todo.length);
     draw();
     await readPicture(picture);
+    if (picture.fault?.code === "no_key") break; // nobody gave one: the others wait
   }
   isBusy = false;
-  const failed = todo.filter((picture) => picture.state === "failed").length;
-  $("status").textContent = word("done", todo.length - failed, failed);
+  $("status").textContent = word("done", count(todo, "read"), count(todo, "failed"), count(pictures, "waiting"));
   shown = todo[0];
   draw();
 }
+
+const count = (some, state) => some.filter((picture) => picture.state === state).length;
 
 async function readPicture(picture) {
   picture.answer = null;

@@ -1,19 +1,27 @@
 // What the page asks of the service it came from.
 
+import { word } from "./words.js";
+
 const $ = (id) => document.getElementById(id);
 
 let key = "";
+let asking = null;
 
 // Answer of a request: { ok, status, body }; status 0 if the service cannot be reached.
 async function ask(method, path, form) {
-  const headers = key ? { "X-API-Key": key } : {};
+  const sent = key;
+  const headers = sent ? { "X-API-Key": sent } : {};
   let response;
   try {
     response = await fetch(path, { method, headers, body: form });
   } catch (error) {
     return { ok: false, status: 0, body: { error: { code: "unreachable", message: error.message } } };
   }
-  if (response.status === 401 && (await askForKey())) return ask(method, path, form);
+  if (response.status === 401) {
+    // One dialog for all requests that need it; none where another request has a new key already.
+    asking ??= (key === sent ? askForKey() : Promise.resolve(true)).finally(() => (asking = null));
+    if (await asking) return ask(method, path, form);
+  }
   const body = await response.json().catch(() => ({}));
   return { ok: response.ok, status: response.status, body };
 }
@@ -22,15 +30,24 @@ async function ask(method, path, form) {
 function askForKey() {
   const dialog = $("key-dialog");
   $("key").value = "";
+  dialog.returnValue = "";
   dialog.showModal();
+  $("key-fault").textContent = key ? word("keyWrong") : "";
   return new Promise((resolve) => {
     $("key-form").onsubmit = (event) => {
       event.preventDefault();
-      key = $("key").value.trim();
-      dialog.close();
-      resolve(key !== "");
+      const typed = $("key").value.trim();
+      // No service has another key, and no header can hold one.
+      if (!/^[\x20-\x7e]+$/.test(typed)) {
+        $("key-fault").textContent = word("keyOdd");
+        $("key").select();
+        return;
+      }
+      key = typed;
+      dialog.close("given");
     };
-    dialog.oncancel = () => resolve(false);
+    $("key-cancel").onclick = () => dialog.close();
+    dialog.onclose = () => resolve(dialog.returnValue === "given");
   });
 }
 

@@ -29,8 +29,13 @@ const WORDS = {
     correctionKept: "已修改，并已保存，可用于训练",
     key: "此服务需要访问密钥",
     keyGiven: "继续",
+    keyWrong: "密钥不正确，请重新输入。",
+    keyOdd: "密钥只能由英文字母、数字和英文符号组成。",
+    cancel: "取消",
     model: (name) => `模型 ${name}`,
-    done: (read, failed) => (failed ? `完成：${read} 张成功，${failed} 张失败` : `完成：共 ${read} 张`),
+    done: (read, failed, waiting) =>
+      (failed ? `完成：${read} 张成功，${failed} 张失败` : `完成：共 ${read} 张`) +
+      (waiting ? `，${waiting} 张待识别` : ""),
     errors: {
       unreadable_image: "无法读取这张图片：请检查文件是否损坏、尺寸过大，或不是 JPG、PNG 等图片格式。",
       too_large: "文件太大，请缩小后再试。",
@@ -69,8 +74,14 @@ const WORDS = {
     correctionKept: "Corrected, and kept for training",
     key: "This service asks for a key",
     keyGiven: "Go on",
+    keyWrong: "This key is wrong. Type it again.",
+    keyOdd: "A key has only unaccented Latin letters, digits and signs of an English keyboard.",
+    cancel: "Cancel",
     model: (name) => `Model ${name}`,
-    done: (read, failed) => (failed ? `Done: ${read} read, ${failed} failed` : `Done: ${read} read`),
+    done: (read, failed, waiting) =>
+      `Done: ${read} read` +
+      (failed ? `, ${failed} failed` : "") +
+      (waiting ? `, ${waiting} waiting` : ""),
     errors: {
       unreadable_image: "This picture cannot be read: see that it is whole, not too large, and a JPG, PNG or the like.",
       too_large: "The file is too large. Make it smaller and try again.",

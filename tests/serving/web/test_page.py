@@ -2,117 +2,14 @@
 
 import csv
 import json
-import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-import numpy as np
 import pytest
-import waitress
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
-from crnnkit.dataset.index import read_index
-from crnnkit.preprocessing.images import read_image
-from crnnkit.serving.config import ServerConfig
-from crnnkit.serving.models import ServedModel
-from crnnkit.serving.server import app_for
+from tests.serving.web.browsing import START, choose, correct, download, picture, texts
 
 pytestmark = pytest.mark.browser
-
-CHROMIUM = shutil.which("chromium")
-# Without these Chromium asks for hosts elsewhere, and refuses to run as root.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-dev-shm-usage",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-START = {"zh-CN": "开始高精度识别", "en-US": "Start recognition"}
-
-
-@pytest.fixture(scope="module")
-def served(fake_reader, tmp_path_factory) -> ServedModel:
-    path = tmp_path_factory.mktemp("model") / "fake.onnx"
-    path.write_bytes(b"a model")
-    return ServedModel(path, load=lambda path: fake_reader)
-
-
-@contextmanager
-def running(served: ServedModel, config: ServerConfig) -> Iterator[str]:
-    """Address of a service."""
-    server = waitress.create_server(app_for(served, config), host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.effective_port}/"
-    server.close()
-    thread.join(timeout=5)
-
-
-@pytest.fixture(scope="module")
-def feedback(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("feedback")
-
-
-@pytest.fixture(scope="module")
-def address(served, feedback) -> Iterator[str]:
-    with running(served, ServerConfig(max_upload_mb=1, feedback_dir=feedback)) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("not run: no Chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(params=["zh-CN"])
-def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
-    """The page in a language, and no complaint of the browser at the end."""
-    context = browser.new_context(
-        locale=request.param, viewport={"width": 1280, "height": 860}, accept_downloads=True
-    )
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address.rstrip("/"))
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console", lambda entry: complaints.append(entry.text) if entry.type == "error" else None
-    )
-    page.goto(address)
-    yield page
-    context.close()
-    refusals = "Failed to load resource: the server responded with a status of"
-    assert [text for text in complaints if not text.startswith(refusals)] == []
-
-
-def picture(path: Path, width: int = 600, height: int = 300, *, blank: bool = False) -> Path:
-    image = np.full((height, width), 255, np.uint8)
-    if not blank:
-        image[40:60, 40:300] = 0
-    Image.fromarray(image).save(path)
-    return path
-
-
-def choose(page: Page, *paths: Path) -> None:
-    """Pick files as people do, through the file dialog."""
-    with page.expect_file_chooser() as dialog:
-        page.locator("#drop").click()
-    dialog.value.set_files(paths)
-
-
-def texts(page: Page) -> list[str]:
-    return page.locator("#lines .text").all_text_contents()
 
 
 @pytest.mark.parametrize("page", ["zh-CN", "en-US"], indirect=True)
@@ -262,12 +159,6 @@ def test_results_can_be_copied_and_downloaded(page, fake_reader, tmp_path):
     assert rows[1][4:] == ["0", "100", "600", "100", "600", "200", "0", "200"]
 
 
-def download(page: Page, button: str) -> str:
-    with page.expect_download() as started:
-        page.get_by_role("button", name=button).click()
-    return Path(started.value.path()).read_text("utf-8")
-
-
 HAND_OVER = """([kind, bytes]) => {
   const file = new File([new Uint8Array(bytes)], "given.png", { type: "image/png" });
   const transfer = new DataTransfer();
@@ -309,75 +200,6 @@ def test_the_page_fits_a_phone(page, tmp_path):
     )
     assert 250 < shown["width"] < view["width"]
     assert lines["y"] > view["y"] + view["height"]  # below, not beside
-
-
-def correct(page: Page, number: int, text: str) -> None:
-    """Write another text into a line, by keyboard."""
-    page.locator("#lines .edit").nth(number).focus()
-    page.keyboard.press("Enter")
-    expect(page.locator("#lines input")).to_be_focused()
-    page.keyboard.insert_text(text)
-    page.keyboard.press("Enter")
-    expect(page.locator("#lines .edit").nth(number)).to_be_focused()
-
-
-@pytest.mark.parametrize("page", ["zh-CN", "en-US"], indirect=True)
-def test_a_line_is_corrected_in_place_and_kept_as_training_data(page, feedback, tmp_path):
-    language = page.evaluate("navigator.language")
-    kept = {"zh-CN": "已修改，并已保存，可用于训练", "en-US": "Corrected, and kept for training"}
-    before = (feedback / "feedback.txt").read_bytes()
-    choose(page, picture(tmp_path / "a.png"))
-    page.get_by_role("button", name=START[language]).click()
-    correct(page, 1, "GL-2024-03-007-A")
-    expect(page.get_by_role("status")).to_have_text(kept[language])
-    assert texts(page)[1] == "GL-2024-03-007-A"
-    with page.expect_response(lambda response: response.request.method == "DELETE"):
-        correct(page, 1, "GL-2024-03-008-A")  # the same line again: one correction is kept
-    added = [
-        line for line in read_index(feedback / "feedback.txt") if line.image.stem not in str(before)
-    ]
-    assert [line.text for line in added] == ["GL-2024-03-008-A"]
-    assert read_image(added[0].image).shape == (100, 600)
-    name = {"zh-CN": "下载 JSON", "en-US": "Download JSON"}[language]
-    line = json.loads(download(page, name))["results"][0]["text"][1]
-    assert (line["text"], line["read"]) == ("GL-2024-03-008-A", "GL-2024-03-001-A")
-    assert "kept" not in line
-
-
-def test_escape_and_an_empty_text_leave_a_line_as_it_was(page, feedback, fake_reader, tmp_path):
-    before = (feedback / "feedback.txt").read_bytes()
-    choose(page, picture(tmp_path / "a.png"))
-    page.get_by_role("button", name=START["zh-CN"]).click()
-    for ending in ("Escape", "Enter"):
-        page.locator("#lines .edit").first.click()
-        page.locator("#lines input").fill("" if ending == "Enter" else "other")
-        page.keyboard.press(ending)
-        assert texts(page) == [text for text, _ in fake_reader.lines]
-    assert (feedback / "feedback.txt").read_bytes() == before
-
-
-def test_a_correction_stays_on_the_page_where_none_are_kept(browser, served, tmp_path):
-    with running(served, ServerConfig()) as address:
-        page = browser.new_page(locale="zh-CN")
-        page.goto(address)
-        choose(page, picture(tmp_path / "a.png"))
-        page.get_by_role("button", name=START["zh-CN"]).click()
-        correct(page, 0, "党参")
-        expect(page.get_by_role("status")).to_have_text("已修改（仅在本页有效）")
-        page.close()
-
-
-def test_a_service_with_a_key_is_asked_with_it(browser, served, tmp_path):
-    with running(served, ServerConfig(api_key="secret")) as address:
-        page = browser.new_page(locale="zh-CN")
-        page.goto(address)
-        choose(page, picture(tmp_path / "a.png"))
-        page.get_by_role("button", name=START["zh-CN"]).click()
-        for key in ("wrong", "secret"):
-            page.get_by_label("此服务需要访问密钥").fill(key)
-            page.get_by_role("button", name="继续").click()
-        expect(page.locator("#lines .line")).to_have_count(3)
-        page.close()
 
 
 def test_a_phone_offers_its_camera_and_a_desk_does_not(page, browser, address):
