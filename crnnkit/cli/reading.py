@@ -157,7 +157,9 @@ def _ranked(recognizer: "Recognizer", lines: list["Line"]) -> list["Suspect"]:
 
     print(f"Reading {len(lines)} labels once more, to find those in doubt", flush=True)
     with tqdm(total=len(lines), unit="label", disable=None) as bar:
-        return rank_suspects(recognizer, lines, _shown_on(bar))
+        doubted = rank_suspects(recognizer, lines, _shown_on(bar))
+    print(f"Labels doubted: {len(doubted)} of {len(lines)}")
+    return doubted
 
 
 def _print(

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crnnkit.dataset.index import Line
-from crnnkit.model.decode import at_temperature, greedy_decode
 from crnnkit.model.likelihood import text_log_prob
 from crnnkit.preprocessing.images import read_image
-from crnnkit.preprocessing.tensors import half_turn, line_to_array
+from crnnkit.preprocessing.tensors import half_turn
+from crnnkit.serving.readings import LineReading
 from crnnkit.serving.recognizer import Recognizer
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A line that a recogniser reads otherwise than its label says."""
+    """A line that a recogniser reads otherwise than its label says, and holds that for likelier."""
 
     image: Path
     label: str
@@ -26,14 +26,14 @@ class Suspect:
     confidence: float
     """Of the reading, 0 to 1, as the recogniser gives it."""
     label_loss: float
-    """-log probability of the label, nats per character: the loss of training. Infinite where the
-    vocabulary or the line's time steps cannot write it."""
+    """-log probability of the label by the network alone, nats per character: the loss of
+    training. Infinite where the vocabulary or the line's time steps cannot write it."""
     reading_loss: float
-    """The same of the reading; infinite where nothing was read, which contradicts no label."""
+    """The same of the reading."""
 
     @property
     def doubt(self) -> float:
-        """How much more probable the reading is than the label, per character: -1 to 1."""
+        """How much more probable the reading is than the label, per character: above 0, up to 1."""
         return exp(-self.reading_loss) - exp(-self.label_loss)
 
 
@@ -42,7 +42,11 @@ def rank_suspects(
     lines: Sequence[Line],
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Suspect]:
-    """The lines that are read otherwise than labelled, the most doubtful label first.
+    """The lines whose labels are doubted, the most doubtful first.
+
+    A label is doubted where the recogniser, as it is served, reads something else, and its network
+    alone holds that for more probable than the label. What language alone decided is no evidence
+    against a label, nor is that nothing was read.
 
     The doubt is the loss of the label, set against that of the reading: a label of high loss on a
     picture that cannot be read at all says little. It is the normalised margin of Northcutt et al.
@@ -57,31 +61,29 @@ def rank_suspects(
         ImageError: if a picture cannot be read.
     """
     suspects = []
-    for number, line in enumerate(lines, start=1):
-        suspects.append(_judge(recognizer, line))
+    readings = recognizer.stream_lines(line.image for line in lines)
+    for number, (line, reading) in enumerate(zip(lines, readings, strict=True), start=1):
+        if reading.text not in ("", line.text):
+            suspects.append(_judge(recognizer, line, reading))
         if progress is not None:
             progress(number, len(lines))
-    differing = [suspect for suspect in suspects if suspect.reading != suspect.label]
-    return sorted(differing, key=lambda suspect: -suspect.doubt)
+    doubted = [suspect for suspect in suspects if suspect.doubt > 0]
+    return sorted(doubted, key=lambda suspect: -suspect.doubt)
 
 
-def _judge(recognizer: Recognizer, line: Line) -> Suspect:
-    image, config, vocab = read_image(line.image), recognizer.line_config, recognizer.vocab
-    ways_up = [image, half_turn(image)] if config.turn_below else [image]
-    candidates = [recognizer.logits(line_to_array(i, config)[np.newaxis])[0] for i in ways_up]
-    readings = [greedy_decode(logits) for logits in candidates]
-    surest = max(range(len(readings)), key=lambda way: readings[way].uprightness)
-    honest = at_temperature(readings[surest], candidates[surest], recognizer.temperature)
-    read_ids = honest.ids
+def _judge(recognizer: Recognizer, line: Line, reading: LineReading) -> Suspect:
+    image, vocab = read_image(line.image), recognizer.vocab
+    ways_up = [image, half_turn(image)] if recognizer.line_config.turn_below else [image]
+    candidates = [recognizer.line_logits(way_up) for way_up in ways_up]
     label_ids = None if vocab.missing(line.text) else vocab.encode(line.text)
     return Suspect(
         image=line.image,
         label=line.text,
-        reading=vocab.decode(read_ids),
-        confidence=honest.confidence,
+        reading=reading.text,
+        confidence=reading.confidence,
         # a label is given the benefit of either way up
         label_loss=min(_loss(logits, label_ids) for logits in candidates) if label_ids else inf,
-        reading_loss=_loss(candidates[surest], read_ids) if read_ids else inf,
+        reading_loss=_loss(candidates[reading.turned], vocab.encode(reading.text)),
     )
 
 

@@ -198,23 +198,31 @@ class Recognizer:
                 return self._reading(other.honest, waiting.image, constraint, turned=True)
         return self._reading(found.honest, waiting.image, constraint)
 
+    def line_logits(self, image: UInt8Image) -> NDArray[np.float32]:
+        """(T, V) of one line of any width, the way up it is given."""
+        return np.concatenate(list(self._parts(line_to_array(image, self._whole_line))))
+
     def _found_in(self, line: FloatLine, constraint: Constraint | None) -> "_Found":
         """Read one line (1, H, W) of any width."""
-        chunk, width = self.line_config.max_width, line.shape[2]
-        if width <= chunk:
-            return self._found(self.logits(line[np.newaxis])[0], constraint)
-        starts = chunk_starts(width, chunk, OVERLAP * self.line_config.height)
-        time_steps = self.model_config.time_steps
-        parts = segments(
-            self._chunk_logits(line[..., x : x + chunk] for x in starts),
-            [time_steps(x + chunk) - time_steps(chunk) for x in starts],
-        )
-        if constraint is not None:
+        parts = self._parts(line)
+        if constraint is not None or line.shape[2] <= self.line_config.max_width:
             return self._found(np.concatenate(list(parts)), constraint)
         # language knows how lines begin, not how chunks do
         found = [(self._at_temperature(greedy_decode(part), part), len(part)) for part in parts]
         raw = merged((each.raw, length) for each, length in found)
         return _Found(raw, merged((each.honest, length) for each, length in found))
+
+    def _parts(self, line: FloatLine) -> Iterator[NDArray[np.floating]]:
+        """Logits (T, V) of a line (1, H, W), piece by piece where it is read in chunks."""
+        chunk, width = self.line_config.max_width, line.shape[2]
+        if width <= chunk:
+            return self._chunk_logits([line])
+        starts = chunk_starts(width, chunk, OVERLAP * self.line_config.height)
+        time_steps = self.model_config.time_steps
+        return segments(
+            self._chunk_logits(line[..., x : x + chunk] for x in starts),
+            [time_steps(x + chunk) - time_steps(chunk) for x in starts],
+        )
 
     def _chunk_logits(self, chunks: Iterable[FloatLine]) -> Iterator[NDArray[np.float32]]:
         """Logits (T, V) of each chunk (1, H, W), one after the other.

@@ -9,6 +9,7 @@ import pytest
 from crnnkit.dataset.index import Line
 from crnnkit.evaluation.suspects import rank_suspects
 from crnnkit.model.config import CheckpointInfo
+from crnnkit.model.language import learn_language
 from crnnkit.preprocessing.images import read_image, write_image
 from crnnkit.preprocessing.tensors import LineConfig
 from crnnkit.serving.recognizer import Recognizer
@@ -49,9 +50,9 @@ def test_the_label_that_a_sure_reading_contradicts_comes_first(reader, labelled)
     told = []
     lines = labelled((2, "B"), (1, "A"), (3, "B"), (1, "B"), (4, "B"))
     ranked = rank_suspects(reader, lines, lambda done, total: told.append((done, total)))
-    # a sure A labelled B, a close call, a picture of nothing; right labels are no suspects
+    # a sure A labelled B, a close call; neither a picture of nothing nor a right label
     assert [(s.image.stem, s.label, s.reading) for s in ranked] == [
-        *[("3", "B", "A"), ("0", "B", "A"), ("2", "B", "")]
+        *[("3", "B", "A"), ("0", "B", "A")]
     ]
     assert told == [(i, 5) for i in range(1, 6)]
 
@@ -69,6 +70,31 @@ def test_the_reading_is_as_sure_as_the_recogniser_says(reader, labelled):
     (suspect,) = rank_suspects(reader, [line])
     assert suspect.confidence == pytest.approx(reader.read_line(line.image).confidence)
     assert suspect.confidence < 0.60  # at temperature 1
+
+
+@pytest.mark.parametrize("label", ["A", "B"])
+def test_what_language_decides_speaks_neither_for_nor_against_a_label(reader, labelled, label):
+    info = CheckpointInfo("AB", language=learn_language(["B"] * 9))
+    advised = Recognizer(reader.network, info, "advised.onnx")
+    lines = labelled((2, label))
+    assert advised.read_line(lines[0].image).text == "B"  # of 0.60 for A and 0.39 for B
+    assert rank_suspects(advised, lines) == []
+
+
+def test_a_line_wider_than_the_network_reads_at_once_is_judged_as_it_is_read(labelled):
+    # an A, with 0.9, wherever there is ink; squeezed, it would be grey
+    def network(images):
+        has_ink = images[:, 0, 16, ::4] > 0.9
+        probs = np.array([[0.98, 0.01, 0.01], [0.05, 0.9, 0.05]], np.float32)
+        return np.log(probs[has_ink.astype(int)])
+
+    (line,) = labelled((1, "AB"))
+    image = np.full((32, 4000), 255, np.uint8)
+    image[:, [200, 201, 3800, 3801]] = 0
+    write_image(line.image, image)
+    (suspect,) = rank_suspects(Recognizer(network, CheckpointInfo("AB"), "wide.onnx"), [line])
+    assert suspect.reading == "AA"
+    assert suspect.reading_loss < suspect.label_loss < inf
 
 
 def test_a_loss_is_shared_by_the_characters_of_its_text(labelled):
