@@ -82,6 +82,7 @@ def plot_readings_over_epochs(
     images: Sequence[UInt8Image],
     references: Sequence[str],
     readings_by_epoch: Mapping[int, Sequence[str]],
+    kept: Sequence[str] | None = None,
 ) -> Plot:
     """The same lines, read after several epochs: how a network learns to read.
 
@@ -89,6 +90,7 @@ def plot_readings_over_epochs(
         images: line pictures.
         references: what is printed on them.
         readings_by_epoch: epoch → one reading per line; 0: before the first one.
+        kept: one reading per line by the model that training kept, the last row.
     """
     rows = []
     for i, reference in enumerate(references):
@@ -96,7 +98,8 @@ def plot_readings_over_epochs(
             (f"epoch {epoch}" if epoch else "before", texts[i])
             for epoch, texts in readings_by_epoch.items()
         ]
-        rows.append([("printed", reference), *readings])
+        last = [("kept", kept[i])] if kept is not None else []
+        rows.append([("printed", reference), *readings, *last])
     return _plot_readings(images, rows)
 
 

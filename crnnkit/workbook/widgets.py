@@ -309,7 +309,7 @@ class TrainingMonitor:
     """Watches `train`: a line per epoch, and where a browser looks on, a bar and live curves.
 
     Before the first epoch and after epochs 1, 2, 4, 8, … it reads a few lines with the network as
-    it is then.
+    it is then; at the end with the checkpoint that is kept, language and temperature included.
     """
 
     def __init__(self, config: TrainConfig, samples: Sequence[Line]) -> None:
@@ -319,12 +319,14 @@ class TrainingMonitor:
         self.history: list[EpochResult] = []
         self.readings: dict[int, list[str]] = {}
         """Epoch → reading of each sample; 0: by the checkpoint that the run starts from."""
+        self.kept: list[str] | None = None
+        """Reading of each sample by the checkpoint that is kept; None until the end."""
         self.bar = DisplayHandle()
         self.curves = DisplayHandle()
         self.shown_share = -1.0
         self.drawn_at = 0.0
         if config.pretrained_ckpt:
-            self._read_samples(0, config.pretrained_ckpt)
+            self.readings[0] = self._read_samples(config.pretrained_ckpt)
 
     def on_batch(self, share: float, lines_per_second: float) -> None:
         """Move the bar; `share` of the run is done, 0 to 1."""
@@ -346,22 +348,28 @@ class TrainingMonitor:
             self.drawn_at = time.monotonic()
         print(result.line(self.config.epochs), flush=True)
         if result.epoch & (result.epoch - 1) == 0:
-            self._read_samples(result.epoch, self.last_path)
+            self.readings[result.epoch] = self._read_samples(self.last_path)
 
-    def finish(self, kept: int) -> None:
-        """Draw the whole history, mark the epoch kept, and read the samples after the last one."""
+    def finish(self, kept: int, best_path: Path) -> None:
+        """Draw the whole history, mark the epoch kept, and read the samples as it is at the end.
+
+        Args:
+            kept: epoch of the weights that are kept.
+            best_path: the checkpoint that holds them, and what was added to them.
+        """
         self.curves.update(plot_history(self.history, kept))
-        self._read_samples(self.history[-1].epoch, self.last_path)
+        self.readings[self.history[-1].epoch] = self._read_samples(self.last_path)
+        self.kept = self._read_samples(best_path)
 
     def plot_readings(self) -> Plot:
         """The samples with what was read on them, epoch by epoch."""
         images = [read_image(line.image) for line in self.samples]
         texts = [line.text for line in self.samples]
-        return plot_readings_over_epochs(images, texts, self.readings)
+        return plot_readings_over_epochs(images, texts, self.readings, self.kept)
 
-    def _read_samples(self, epoch: int, checkpoint: Path) -> None:
+    def _read_samples(self, checkpoint: Path) -> list[str]:
         readings = Recognizer.load(checkpoint).read_lines([line.image for line in self.samples])
-        self.readings[epoch] = [reading.text for reading in readings]
+        return [reading.text for reading in readings]
 
 
 def _progress_bar(share: float, lines_per_second: float) -> HTML:

@@ -64,9 +64,9 @@ def test_a_suspect_shows_its_label_and_what_is_read_instead(line):
 
 
 def test_readings_over_epochs_name_their_epochs(line, words):
-    figure = pictures.plot_readings_over_epochs([line], ["AB"], {1: [""], 5: ["AB"]})
-    assert [w for w in words(figure) if w[0] in "pe∅A"] == [
-        *["printed", "AB", "epoch 1", "∅", "epoch 5", "AB"]
+    figure = pictures.plot_readings_over_epochs([line], ["AB"], {1: [""], 5: ["AB"]}, ["A8"])
+    assert [w for w in words(figure) if w[0] in "pek∅A"] == [
+        *["printed", "AB", "epoch 1", "∅", "epoch 5", "AB", "kept", "A8"]
     ]
 
 

@@ -289,14 +289,17 @@ def test_each_epoch_prints_one_plain_line(monitor, capsys):
     assert lines == [replace(EPOCH, epoch=epoch).line(9) for epoch in (1, 2, 3)]
 
 
-def test_the_samples_are_read_before_after_epochs_1_2_4_and_the_last(monitor, tmp_path):
+def test_the_samples_are_read_before_after_epochs_1_2_4_the_last_and_as_kept(monitor, tmp_path):
     assert widgets.Recognizer.path == Path("base")
     for epoch in range(1, 7):
         monitor.on_epoch(replace(EPOCH, epoch=epoch))
-    monitor.finish(5)
-    assert monitor.readings == {0: ["G"], 1: ["GL"], 2: ["GL-"], 4: ["GL-2"], 6: ["GL-20"]}
     assert widgets.Recognizer.path == tmp_path / "last.safetensors"
-    assert isinstance(monitor.plot_readings(), Plot)
+    monitor.finish(5, tmp_path / "best.safetensors")
+    assert monitor.readings == {0: ["G"], 1: ["GL"], 2: ["GL-"], 4: ["GL-2"], 6: ["GL-20"]}
+    assert widgets.Recognizer.path == tmp_path / "best.safetensors"
+    figure = monitor.plot_readings()
+    assert isinstance(figure, Plot)
+    assert [text.get_text() for text in figure.axes[1].texts][-3:] == ["kept", "✗", "GL-202"]
 
 
 def test_the_bar_moves_by_hundredths_and_arrives(monitor, monkeypatch):
@@ -319,7 +322,7 @@ def test_curves_are_drawn_at_intervals_and_at_the_end(monitor, monkeypatch):
     monkeypatch.setattr(widgets.time, "monotonic", lambda: next(clock))
     for epoch in (1, 2, 3, 4):
         monitor.on_epoch(replace(EPOCH, epoch=epoch))
-    monitor.finish(2)
+    monitor.finish(2, monitor.last_path)
     assert drawn == [(1,), (3,), (4, 2)]
 
 
