@@ -8,6 +8,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 import crnnkit
 from crnnkit.errors import PipelineError
 from crnnkit.files import file_sha256, write_text
@@ -15,18 +17,7 @@ from crnnkit.files import file_sha256, write_text
 Number = int | float | str | bool | None
 Value = TypeVar("Value")
 
-_DEMO_LINES = "data/demo/train.txt"
-_OF_DEMO: dict[str, Any] = {
-    "val_index": "data/demo/val.txt",
-    "test_index": "data/demo/test.txt",
-    "pages": "data/demo/pages.jsonl",
-    "key_fields": {
-        "equipment number": "[A-Z]{2}-[0-9]{4}-[0-9]{2,3}(?:-[0-9]{3})?-[A-Z]",
-        "date": "[0-9]{4}[-/.年][0-9]{2}",
-        "amount": "[0-9,]+[.][0-9]{2}",
-    },
-}
-"""Parameter → what the demo set has for it."""
+_DEMO = "notebooks/parameters/demo.yaml"
 
 
 @dataclass(frozen=True)
@@ -107,12 +98,17 @@ def or_demo(name: str, value: Value, train_index: str) -> Value:
     Args:
         train_index: the index file of the training lines.
     """
-    return value or (_OF_DEMO.get(name, value) if is_demo(train_index) else value)
+    return value or (_demo_parameters().get(name, value) if is_demo(train_index) else value)
 
 
 def is_demo(train_index: str) -> bool:
     """Whether an index file is that of the demo set's training lines."""
-    return resolve_path(train_index) == resolve_path(_DEMO_LINES)
+    return resolve_path(train_index) == resolve_path(_demo_parameters()["train_index"])
+
+
+def _demo_parameters() -> dict[str, Any]:
+    parameters: dict[str, Any] = yaml.safe_load(resolve_path(_DEMO).read_text(encoding="utf-8"))
+    return parameters
 
 
 def require_files(files: Mapping[str, str | Path], remedy: str) -> dict[str, Path]:

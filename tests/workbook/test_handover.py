@@ -17,6 +17,9 @@ def project(tmp_path, monkeypatch):
     """A project of its own, found from the working directory because the package has none."""
     root = tmp_path / "project"
     (root / "notebooks" / "deep").mkdir(parents=True)
+    (root / "notebooks" / "parameters").mkdir()
+    demo = "train_index: data/demo/train.txt\nval_index: data/demo/val.txt\n"
+    (root / "notebooks" / "parameters" / "demo.yaml").write_text(demo, encoding="utf-8")
     (root / "notebooks" / "01_preprocessing.ipynb").touch()
     monkeypatch.setattr(handover.crnnkit, "__file__", str(tmp_path / "site" / "crnnkit" / "x.py"))
     monkeypatch.chdir(root / "notebooks" / "deep")
