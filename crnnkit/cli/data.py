@@ -91,7 +91,9 @@ def split(
         else lambda line: line.text
     )
     shares = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
-    parts = split_lines(lines, {name: s for name, s in shares.items() if s}, seed, group_of)
+    asked = {name: share for name, share in shares.items() if share}
+    remedy = "Give lines of more groups, or leave parts out: --val-fraction 0, --test-fraction 0."
+    parts = split_lines(lines, asked, seed, group_of, remedy)
     with new_folder(output_dir) as partial:
         for name, members in parts.items():
             write_index(partial / f"{name}.txt", members)

@@ -340,6 +340,7 @@ def split_lines(
     fractions: Mapping[str, float],
     seed: int,
     group_of: Callable[[Line], str] = operator.attrgetter("text"),
+    remedy: str = "Give lines of more groups (equal texts are one, unless you group otherwise).",
 ) -> dict[str, list[Line]]:
     """Deal lines out to splits; lines of one group stay together.
 
@@ -349,6 +350,7 @@ def split_lines(
     Args:
         fractions: split → share of the lines; the shares sum to 1.
         group_of: what must not lie in two splits: by default equal texts; or a document, a day.
+        remedy: what to do if a split stays empty, the end of the message.
 
     Raises:
         ConfigError: if the fractions are not positive or do not sum to 1.
@@ -373,6 +375,6 @@ def split_lines(
     if empty:
         raise DatasetError(
             f"split of {count_of(len(lines), 'line')} in {count_of(len(groups), 'group')}: "
-            f"nothing left for {', '.join(empty)}. Give more lines or fewer splits."
+            f"nothing left for {', '.join(empty)}. {remedy}"
         )
     return splits

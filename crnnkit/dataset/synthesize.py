@@ -22,6 +22,7 @@ from crnnkit.preprocessing.images import read_image, write_image
 from crnnkit.vocab import Vocab
 
 _LINES_PER_TASK = 50
+_SPLIT_REMEDY = "Equal texts stand in one of them: give more texts, or --val-fraction 0."
 _LIKE_SHARE = 0.8
 _CROP_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -104,7 +105,7 @@ def _split(lines: list[Line], config: SynthConfig) -> dict[str, list[Line]]:
     fractions = {"train": 1 - config.val_fraction}
     if config.val_fraction:
         fractions["val"] = config.val_fraction
-    return split_lines(lines, fractions, config.seed)
+    return split_lines(lines, fractions, config.seed, remedy=_SPLIT_REMEDY)
 
 
 class _Painter:

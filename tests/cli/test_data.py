@@ -48,6 +48,11 @@ def run(*arguments):
         (["split", "lines.txt", "--output-dir", "s", "--val-fraction", "1"], "must be positive"),
         (["split", "lines.txt", "--output-dir", "s", "--group-by", "week"], "finds nothing in 4"),
         (["split", "lines.txt", "--output-dir", "s", "--group-by", "("], "group pattern '('"),
+        (
+            ["split", "lines.txt", "--output-dir", "s", "--group-by", "(lines|png)"],
+            "nothing left for val, test. Give lines of more groups, or leave parts out: "
+            "--val-fraction 0, --test-fraction 0.",
+        ),
         (["convert", "gone", "out"], "gone: no such file or folder"),
         (["doctor", "gone.txt", "--fix", "out"], "gone.txt: unreadable_index"),
         (["synth", "--out", "s", "-n", "2", "--lexicon", "day0"], "day0: no lexicon"),

@@ -347,5 +347,5 @@ def test_split_refuses_fractions_that_are_none(fractions: dict[str, float]) -> N
 
 
 def test_split_refuses_to_leave_a_split_empty() -> None:
-    with pytest.raises(DatasetError, match="3 lines in 1 group: nothing left for val. Give more"):
+    with pytest.raises(DatasetError, match="3 lines in 1 group: nothing left for val. Give lines"):
         split_lines(lines_of(["a", "a", "a"]), HALVES, seed=0)

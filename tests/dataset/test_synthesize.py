@@ -80,7 +80,7 @@ def test_impossible_split_is_refused_before_anything_is_rendered(
 ) -> None:
     monkeypatch.setattr("crnnkit.dataset.synthesize.write_image", lambda *_: pytest.fail("late"))
     config = SynthConfig(tmp_path / "out", 9, patterns=("A",), fonts=(tiny_font,))
-    with pytest.raises(DatasetError, match="nothing left for val"):
+    with pytest.raises(DatasetError, match=r"left for val\. .*, or --val-fraction 0\.$"):
         synthesize(config, processes=1)
     assert list(tmp_path.iterdir()) == []
 
