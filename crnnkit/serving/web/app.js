@@ -7,10 +7,14 @@ import { keepCorrection, readImage, readLimits } from "./service.js";
 
 const $ = (id) => document.getElementById(id);
 
-// picture: { file, url, state: "waiting" | "reading" | "read" | "failed", answer, fault }
+// picture: { file, url, state: "waiting" | "reading" | "read" | "failed", answer, fault, item }
+// item: its place in the strip.
 let pictures = [];
 let shown = null;
+let drawnLines = null;
 let isBusy = false;
+// Whether the picture that is being read is shown: until somebody looks at another, or at lines.
+let isFollowed = true;
 let limits = { model: "", max_upload_mb: Infinity, keeps_feedback: false };
 
 // ---------- pictures in ----------
@@ -22,38 +26,49 @@ function addPictures(files) {
     state: "waiting",
     answer: null,
     fault: null,
+    item: null,
   }));
   if (added.length === 0) return;
   pictures.push(...added);
   shown = added[0];
+  isFollowed = false;
   $("status").textContent = "";
   draw();
 }
 
 function removePicture(picture) {
+  const index = pictures.indexOf(picture);
   URL.revokeObjectURL(picture.url);
-  pictures = pictures.filter((other) => other !== picture);
+  picture.item.remove();
+  pictures.splice(index, 1);
   if (shown === picture) shown = pictures[0] ?? null;
   draw();
+  // The button that had the focus is gone; it goes to the next one's.
+  const next = pictures[index] ?? pictures[index - 1];
+  ($("strip").hidden ? $("start") : next.item.lastChild).focus();
 }
 
 function clearPictures() {
   for (const picture of pictures) URL.revokeObjectURL(picture.url);
   pictures = [];
   shown = null;
+  $("strip").replaceChildren();
   $("status").textContent = "";
   draw();
+  $("files").focus();
 }
 
 // ---------- reading ----------
 
 async function readAll() {
+  if (isBusy || pictures.length === 0) return;
   const waiting = pictures.filter((picture) => picture.state !== "read");
   const todo = waiting.length ? waiting : [...pictures];
   isBusy = true;
+  isFollowed = true;
   for (const [index, picture] of todo.entries()) {
     picture.state = "reading";
-    if (index === 0 || todo.length > 1) shown = picture;
+    if (isFollowed) shown = picture;
     $("status").textContent = word("busy", index + 1, todo.length);
     draw();
     await readPicture(picture);
@@ -61,7 +76,7 @@ async function readAll() {
   }
   isBusy = false;
   $("status").textContent = word("done", count(todo, "read"), count(todo, "failed"), count(pictures, "waiting"));
-  shown = todo[0];
+  if (isFollowed) shown = todo[0];
   draw();
 }
 
@@ -96,7 +111,8 @@ function draw() {
   $("language").textContent = word("other");
   $("model").textContent = limits.model && word("model", limits.model);
   $("start").textContent = word("start");
-  $("start").disabled = isBusy || pictures.length === 0;
+  // Not `disabled`, which takes the focus away.
+  $("start").setAttribute("aria-disabled", String(isBusy || pictures.length === 0));
   $("clear").hidden = pictures.length === 0 || isBusy;
   $("intake").classList.toggle("compact", pictures.length > 0);
   $("work").hidden = shown === null;
@@ -107,30 +123,35 @@ function draw() {
   }
 }
 
+// Its buttons stay the same ones: whoever pressed one keeps the focus.
 function drawStrip() {
-  const strip = $("strip");
-  strip.hidden = pictures.length < 2;
-  strip.replaceChildren(
-    ...pictures.map((picture) => {
-      const item = create("li", picture.state);
-      const button = create("button", "thumb");
-      button.type = "button";
-      button.setAttribute("aria-label", picture.file.name);
-      button.setAttribute("aria-current", String(picture === shown));
-      button.append(thumbnail(picture));
-      button.addEventListener("click", () => {
-        shown = picture;
-        draw();
-      });
-      const remove = create("button", "remove", "×");
-      remove.type = "button";
-      remove.hidden = isBusy;
-      remove.setAttribute("aria-label", word("remove", picture.file.name));
-      remove.addEventListener("click", () => removePicture(picture));
-      item.append(button, remove);
-      return item;
-    }),
-  );
+  $("strip").hidden = pictures.length < 2;
+  for (const picture of pictures) {
+    picture.item ??= $("strip").appendChild(stripItem(picture));
+    const [button, remove] = picture.item.children;
+    picture.item.className = picture.state;
+    button.setAttribute("aria-label", word("thumb", picture.file.name, picture.state));
+    button.setAttribute("aria-current", String(picture === shown));
+    remove.hidden = isBusy;
+    remove.setAttribute("aria-label", word("remove", picture.file.name));
+  }
+}
+
+function stripItem(picture) {
+  const item = create("li", "");
+  const button = create("button", "thumb");
+  button.type = "button";
+  button.append(thumbnail(picture));
+  button.addEventListener("click", () => {
+    shown = picture;
+    isFollowed = false;
+    draw();
+  });
+  const remove = create("button", "remove", "×");
+  remove.type = "button";
+  remove.addEventListener("click", () => removePicture(picture));
+  item.append(button, remove);
+  return item;
 }
 
 function thumbnail(picture) {
@@ -187,24 +208,32 @@ function drawReading() {
     : state === "reading" ? word("reading")
     : answer && lines.length === 0 ? word("noLines")
     : "";
-  $("lines").replaceChildren(...lines.map((line, index) => lineItem(line, index, correct)));
+  drawLines(lines);
   $("tools").hidden = !pictures.some((picture) => picture.answer);
   $("copy").disabled = lines.length === 0;
 }
 
-// The new text counts here at once; what was read first is kept beside it.
-async function correct(line, text) {
+// A line that is being corrected stays open, and the focus on its line.
+function drawLines(lines) {
+  const list = $("lines");
+  const field = list.querySelector("input");
+  if (field && lines === drawnLines) return;
+  field?.blur(); // keeps what was typed
+  const focused = [...list.children].findIndex((item) => item.contains(document.activeElement));
   const picture = shown;
-  const isChanged = text !== line.text && text !== "";
-  if (isChanged) {
-    line.read ??= line.text;
-    line.text = text;
-  }
-  const index = picture.answer.text.indexOf(line);
-  drawReading();
-  drawBoxes();
-  $("lines").children[index].querySelector(".edit").focus();
-  if (!isChanged) return;
+  list.replaceChildren(
+    ...lines.map((line, index) => lineItem(line, index, (text) => correct(picture, line, text))),
+  );
+  list.children[focused]?.querySelector(".edit").focus();
+  drawnLines = lines;
+}
+
+// The new text counts here at once; what was read first is kept beside it.
+async function correct(picture, line, text) {
+  if (text === line.text || text === "") return;
+  line.read ??= line.text;
+  line.text = text;
+  if (picture === shown) drawBoxes();
   if (!limits.keeps_feedback) {
     $("status").textContent = word("correctedHere");
     return;
@@ -246,6 +275,7 @@ function listen() {
     saveFile("crnnkit.json", "application/json", asJson(readPictures())));
   $("save-csv").addEventListener("click", () =>
     saveFile("crnnkit.csv", "text/csv", asCsv(readPictures())));
+  $("lines").addEventListener("focusin", () => (isFollowed = false));
   $("picture").addEventListener("load", fitSheet);
   $("picture").addEventListener("error", () => {
     $("sheet").hidden = true;

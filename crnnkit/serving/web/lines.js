@@ -73,19 +73,28 @@ function textOf(line) {
   return text;
 }
 
-// `correct(line, text)` is called when somebody wrote another text.
+// `correct(text)` is called when somebody wrote a text; whether it counts, the line says then.
 export function lineItem(line, index, correct) {
   const percent = percentOf(line.confidence);
   const item = create("li", `line ${level(line.confidence)}`);
-  item.classList.toggle("corrected", line.read !== undefined);
   const edit = create("button", "edit quiet", "✎");
   edit.type = "button";
   edit.title = word("edit");
-  edit.setAttribute("aria-label", `${word("edit")}: ${line.text}`);
-  edit.addEventListener("click", () => startEditing(item, line, correct));
+  // The focus leaves an open line with the click, not before: what then closes moves the buttons.
+  edit.addEventListener("mousedown", (event) => event.preventDefault());
+  edit.addEventListener("click", () => {
+    if (item.querySelector("input")) edit.focus();
+    else startEditing(item, line, correct);
+  });
   item.append(textOf(line), edit, meterOf(percent), create("span", "percent", `${percent}%`));
+  nameLine(item, line);
   link(item, index);
   return item;
+}
+
+function nameLine(item, line) {
+  item.classList.toggle("corrected", line.read !== undefined);
+  item.querySelector(".edit").setAttribute("aria-label", `${word("edit")}: ${line.text}`);
 }
 
 function meterOf(percent) {
@@ -111,12 +120,15 @@ function startEditing(item, line, correct) {
   const end = (isKept) => {
     if (!isOpen) return;
     isOpen = false;
-    correct(line, isKept ? field.value.trim() : line.text);
+    if (isKept) correct(field.value.trim());
+    field.replaceWith(textOf(line));
+    nameLine(item, line);
   };
   field.addEventListener("keydown", (event) => {
     if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
     event.preventDefault(); // or the button that gets the focus back is pressed, too
     end(event.key === "Enter");
+    item.querySelector(".edit").focus();
   });
   field.addEventListener("blur", () => end(true));
   item.querySelector(".text").replaceWith(field);

@@ -10,6 +10,8 @@ const WORDS = {
     busy: (done, all) => `正在识别… ${done}/${all}`,
     clear: "清空",
     pictures: "图片列表",
+    thumb: (name, state) =>
+      `${name}，${{ waiting: "待识别", reading: "正在识别", read: "已识别", failed: "识别失败" }[state]}`,
     remove: (name) => `移除 ${name}`,
     result: "识别结果",
     hint: "点击「开始高精度识别」后，文字会出现在这里。",
@@ -55,6 +57,8 @@ const WORDS = {
     busy: (done, all) => `Reading… ${done}/${all}`,
     clear: "Clear",
     pictures: "Pictures",
+    thumb: (name, state) =>
+      `${name}, ${{ waiting: "waiting", reading: "being read", read: "read", failed: "failed" }[state]}`,
     remove: (name) => `Remove ${name}`,
     result: "Text",
     hint: "Press “Start recognition” and the text appears here.",
