@@ -347,6 +347,13 @@ def test_the_notebooks_keep_the_rules(name):
     assert [breach for rule in RULES for breach in rule(notebook)] == []
 
 
+def test_the_serving_notebook_shows_its_page_and_an_answer_in_json():
+    notebook = nbformat.read(ROOT / "notebooks" / "06_serving.ipynb", as_version=4)
+    (cell,) = [c for c in code_cells(notebook) if "docs/web_page.jpg" in c.source]
+    assert re.match(r"{'text': '.+', 'confidence': .+, 'box': .+, 'chars': ", cell.outputs[0].text)
+    assert "image/jpeg" in cell.outputs[1].data
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_notebooks_are_valid_and_small(name):
     path = ROOT / "notebooks" / f"{name}.ipynb"
