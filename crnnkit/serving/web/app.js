@@ -60,10 +60,13 @@ function clearPictures() {
 
 // ---------- reading ----------
 
+// Pictures that were read stay as they are, with what was corrected; those that failed are tried
+// again.
+const unread = () => pictures.filter((picture) => picture.state !== "read");
+
 async function readAll() {
-  if (isBusy || pictures.length === 0) return;
-  const waiting = pictures.filter((picture) => picture.state !== "read");
-  const todo = waiting.length ? waiting : [...pictures];
+  const todo = unread();
+  if (isBusy || todo.length === 0) return;
   isBusy = true;
   isFollowed = true;
   for (const [index, picture] of todo.entries()) {
@@ -112,7 +115,7 @@ function draw() {
   $("model").textContent = limits.model && word("model", limits.model);
   $("start").textContent = word("start");
   // Not `disabled`, which takes the focus away.
-  $("start").setAttribute("aria-disabled", String(isBusy || pictures.length === 0));
+  $("start").setAttribute("aria-disabled", String(isBusy || unread().length === 0));
   $("clear").hidden = pictures.length === 0 || isBusy;
   $("intake").classList.toggle("compact", pictures.length > 0);
   $("work").hidden = shown === null;

@@ -62,10 +62,18 @@ export const readImage = (file) => ask("POST", "/api/ocr", formOf(file, { chars:
 
 export const readLimits = () => ask("GET", "/healthz");
 
-// Keep a line's right text; a correction of the same line that was kept before goes.
-export async function keepCorrection(file, line) {
-  const fields = { box: JSON.stringify(line.box), text: line.text };
-  const answer = await ask("POST", "/api/feedback", formOf(file, fields));
+// Keep a line's right text; a correction of the same line that was kept before goes. One after
+// the other: a second one must know what the first was kept as.
+let kept = Promise.resolve();
+
+export function keepCorrection(file, line) {
+  const form = formOf(file, { box: JSON.stringify(line.box), text: line.text });
+  kept = kept.then(() => keep(line, form));
+  return kept;
+}
+
+async function keep(line, form) {
+  const answer = await ask("POST", "/api/feedback", form);
   if (!answer.ok) return answer;
   if (line.kept) await ask("DELETE", `/api/feedback/${line.kept}`);
   line.kept = answer.body.id;
