@@ -42,12 +42,21 @@ export function asJson(pictures) {
   return `${JSON.stringify({ results }, null, 2)}\n`;
 }
 
+// Spreadsheets run cells that begin so as formulas (full-width signs, too, in some languages), and
+// a slip or a file's name may be a stranger's: an apostrophe before them makes them text. Numbers
+// and bare signs can do nothing and stay as they are. Codes such as -QF1 get one as well: without
+// it, a spreadsheet would show minus what stands in its cell QF1. TXT and JSON have them unaltered.
+const FORMULA = /^[=+\-@＝＋－＠\t\r\n]/;
+const NUMBER = /^[+-]?[\d.,]*%?$/;
+
+const harmless = (text) => (FORMULA.test(text) && !NUMBER.test(text) ? `'${text}` : text);
+
 // One row per line; the mark at the start lets spreadsheets see that it is UTF-8.
 export function asCsv(pictures) {
   const rows = [["image", "line", "text", "confidence", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4"]];
   for (const { file, answer } of pictures) {
     for (const [index, line] of answer.text.entries()) {
-      rows.push([file.name, index + 1, line.text, line.confidence, ...line.box.flat()]);
+      rows.push([harmless(file.name), index + 1, harmless(line.text), line.confidence, ...line.box.flat()]);
     }
   }
   const quoted = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);

@@ -159,6 +159,36 @@ def test_results_can_be_copied_and_downloaded(page, fake_reader, tmp_path):
     assert rows[1][4:] == ["0", "100", "600", "100", "600", "200", "0", "200"]
 
 
+# What a spreadsheet would run gets an apostrophe; what it only shows does not.
+CELLS = {
+    '=HYPERLINK("http://x","a")': '\'=HYPERLINK("http://x","a")',
+    "-2+3": "'-2+3",
+    "+A1": "'+A1",
+    "@SUM(A1)": "'@SUM(A1)",
+    "＝1+1": "'＝1+1",
+    "-QF1": "'-QF1",
+    "--1": "'--1",
+    "-12.50": "-12.50",
+    "+1,280.50": "+1,280.50",
+    "-5%": "-5%",
+    "-": "-",
+    "2-3": "2-3",
+    "'=1": "'=1",
+}
+
+
+def test_no_cell_of_the_table_is_run_as_a_formula(page, tmp_path):
+    choose(page, picture(tmp_path / '=cmd|calc,"x".png'))
+    page.get_by_role("button", name=START["zh-CN"]).click()
+    expect(page.locator("#lines .line")).to_have_count(3)
+    for text, cell in CELLS.items():
+        correct(page, 1, text)
+        rows = list(csv.reader(download(page, "下载 CSV").splitlines()))
+        assert rows[2][:3] == ['\'=cmd|calc,"x".png', "2", cell]
+    assert f"\n{text}\n" in download(page, "下载 TXT")
+    expect(page.get_by_role("status")).to_contain_text("已保存")
+
+
 HAND_OVER = """([kind, bytes]) => {
   const file = new File([new Uint8Array(bytes)], "given.png", { type: "image/png" });
   const transfer = new DataTransfer();
