@@ -374,7 +374,8 @@ class TrainingMonitor:
 
 def _progress_bar(share: float, lines_per_second: float) -> HTML:
     bar = f'<progress value="{share:.2f}" max="1"></progress>'
-    return HTML(f"{bar} {100 * share:.0f} %, {lines_per_second:.0f} lines/s")
+    speed = f", {lines_per_second:.0f} lines/s" if share < 1 else ""  # what is kept has no timing
+    return HTML(f"{bar} {100 * share:.0f} %{speed}")
 
 
 def _reading_note(task: Task) -> str:
