@@ -5,19 +5,9 @@ import numpy as np
 import pytest
 
 from crnnkit.preprocessing.lines import find_lines
+from tests.preprocessing.test_lines_limits import PAPER, page_of
 
-INK, PAPER = 20, 240
-
-
-def page_of(
-    make_line, placed: list[tuple[str, int, int, int]], size_hw: tuple[int, int], ink: int = INK
-) -> np.ndarray:
-    """A page with texts at x and y, px, of a height, px."""
-    page = np.full(size_hw, PAPER, np.uint8)
-    for text, x, y, height in placed:
-        line = make_line(text, height=height, ink=ink, paper=PAPER)
-        page[y : y + height, x : x + line.shape[1]] = line
-    return page
+INK = 20
 
 
 def slope_of(quad: np.ndarray) -> float:
