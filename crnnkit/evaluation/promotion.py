@@ -10,6 +10,7 @@ from crnnkit.dataset.index import Line
 from crnnkit.errors import CheckpointError, DatasetError
 from crnnkit.evaluation.comparison import compare
 from crnnkit.evaluation.report import evaluate
+from crnnkit.evaluation.resampling import MIN_TEXTS
 from crnnkit.files import whole_file, writing
 from crnnkit.serving.models import model_sha256
 from crnnkit.serving.recognizer import Recognizer
@@ -18,8 +19,6 @@ MAX_P_VALUE = 0.05
 """A CER that rose with less chance than this is worse, however little it rose."""
 MAX_RISE = 0.005
 """A CER that rose by more than this is worse, even if it may be chance."""
-MIN_TEXTS = 30
-"""Fewer different texts tell nothing: of five, even if all broke, that might be chance."""
 
 
 def promote(

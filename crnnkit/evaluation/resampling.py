@@ -11,6 +11,8 @@ NUM_RESAMPLES = 2000
 """Draws per interval or test; a p-value cannot fall below 1 / (draws + 1)."""
 Z_95 = 1.959964
 """Quantile of the normal distribution for two-sided 95 %."""
+MIN_TEXTS = 30
+"""Fewer different texts tell nothing: of five, even if all broke, that might be chance."""
 
 
 def cer_interval(texts: Sequence[str], edits: Sequence[int]) -> tuple[float, float]:

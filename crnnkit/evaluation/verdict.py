@@ -6,15 +6,14 @@ from crnnkit.dataset.faults import count_of
 from crnnkit.errors import ConfigError
 from crnnkit.evaluation.confidence import acceptance_sentence
 from crnnkit.evaluation.report import EvaluationReport
+from crnnkit.evaluation.resampling import MIN_TEXTS
 from crnnkit.metrics import FieldScore
 
 MAX_CER = 0.05
 MIN_FIELD_ACCURACY = 0.95
 """The bars where none are given."""
-MIN_TEXTS = 30
-"""Fewer different texts make nothing ready, however well they are read."""
 MIN_FIELDS = 20
-"""The same of a key field: of fewer, one error would decide on 95 %."""
+"""Fewer examples of a key field cannot judge it: one error would decide on 95 %."""
 
 
 @dataclass(frozen=True)
