@@ -26,26 +26,24 @@ def best_alignment(logits: NDArray[np.floating], text: Sequence[int]) -> NDArray
     """
     states = np.full(2 * len(text) + 1, BLANK_ID)  # a blank before, between and after
     states[1::2] = text
-    # a character follows another one at once, unless they are the same
-    is_barred = np.ones(len(states), bool)
-    is_barred[3::2] = states[3::2] == states[1:-2:2]
-    scores = logits[:, states]
-    came = np.zeros(scores.shape, np.intp)  # from how many states before
-    total = np.where(np.arange(len(states)) < 2, scores[0], -np.inf)
-    ways = np.full((3, len(states)), -np.inf)
-    for t in range(1, len(scores)):
-        ways[0], ways[1, 1:], ways[2, 2:] = total, total[:-1], total[:-2]
-        ways[2, is_barred] = -np.inf
-        came[t] = ways.argmax(0)
-        total = ways.max(0) + scores[t]
-    state = len(states) - 1 - int(total[-2:][::-1].argmax())
-    if total[state] == -np.inf:
+    skips = np.full(len(states), -np.inf)  # what may follow without the blank between
+    skips[1::2] = 0
+    skips[3::2][states[3::2] == states[1:-2:2]] = -np.inf
+    # two columns before the states, so that each has three that it may come from
+    totals = np.full((len(logits), 2 + len(states)), -np.inf)
+    totals[:, 2:] = logits[:, states]
+    totals[0, 4:] = -np.inf
+    for before, after in pairwise(totals):
+        after[2:] += np.maximum(np.maximum(before[2:], before[1:-1]), before[:-2] + skips)
+    state = len(states) - 1 - int(totals[-1, -2:][::-1].argmax())
+    if totals[-1, 2 + state] == -np.inf:
         return None
-    path = np.empty(len(scores), np.intp)
-    for t in range(len(scores) - 1, -1, -1):
-        path[t] = states[state]
-        state -= int(came[t, state])
-    return path
+    path = [states[state]]
+    for before in totals[-2::-1]:
+        ways = before[2 + state], before[1 + state], before[state] + skips[state]
+        state -= ways.index(max(ways))
+        path.append(states[state])
+    return np.array(path[::-1])
 
 
 def best_path(logits: NDArray[np.floating], automaton: Automaton) -> NDArray[np.intp] | None:

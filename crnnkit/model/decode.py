@@ -252,12 +252,14 @@ def _candidates(
     highest = columns.max(1, initial=-np.inf)
     least = np.maximum(logits[:, BLANK_ID], highest) + math.log(min_ratio)
     found: list[list[tuple[float, int]]] = [[] for _ in best]
-    # in most steps a blank is all there is
-    for t in np.flatnonzero(highest >= least).tolist():
-        places = np.flatnonzero(columns[t] >= least[t])
-        probabilities = np.exp(columns[t, places] - best[t])
-        ids = places + 1 if alphabet is None else alphabet[places]
-        found[t] = list(zip(probabilities.tolist(), ids.tolist(), strict=True))
+    rows = np.flatnonzero(highest >= least)  # in most steps a blank is all there is
+    few = columns[rows]
+    likely = np.flatnonzero(few >= least[rows, np.newaxis])  # in one dimension thrice as fast
+    at, places = np.divmod(likely, max(1, few.shape[1]))
+    probabilities = np.exp(few[at, places] - best[rows[at]])
+    ids = places + 1 if alphabet is None else alphabet[places]
+    for t, p, i in zip(rows[at].tolist(), probabilities.tolist(), ids.tolist(), strict=True):
+        found[t].append((p, i))
     return [{i: p for p, i in sorted(tried, reverse=True)[:max_candidates]} for tried in found]
 
 
@@ -298,50 +300,64 @@ def at_temperature(decoded: Decoded, logits: NDArray[np.floating], temperature: 
     """
     if temperature == 1 or decoded == NOTHING_FITS:
         return decoded
-    path = np.full(len(logits), BLANK_ID, np.intp)
-    for character_id, (start, end) in zip(decoded.ids, decoded.spans, strict=True):
-        path[start:end] = character_id
-    return _measured(logits, path, np.array(decoded.steps), temperature)
+    id_at = {
+        step: character_id
+        for character_id, span in zip(decoded.ids, decoded.spans, strict=True)
+        for step in range(*span)
+    }
+    path = [id_at.get(step, BLANK_ID) for step in decoded.steps]
+    log_probs = _log_probs(logits, path, decoded.steps, temperature)
+    return _as_sure_as(log_probs, decoded.ids, decoded.spans, decoded.steps)
 
 
 def _reading(
     logits: NDArray[np.floating], path: NDArray[np.intp], best_ids: NDArray[np.intp]
 ) -> Decoded:
     """What a path (T,) says, and how sure it is; `best_ids` (T,) are the best classes."""
-    kept = (path != BLANK_ID) | (best_ids != BLANK_ID)
     # the exponentials of a whole vocabulary are what costs: only of steps that count
-    steps = np.flatnonzero(kept) if kept.any() else np.arange(len(path))
-    return _measured(logits, path, steps)
+    (steps,) = np.maximum(path, best_ids).nonzero()  # the blank's id is 0, the least
+    if not len(steps):
+        steps = np.arange(len(path))
+    log_probs = _log_probs(logits, path[steps], steps)
+    ids, spans, end = [], [], 0
+    # in Python: a line has few steps, and each call of numpy costs as much as twenty of them
+    for character_id, run in groupby(path.tolist()):
+        start, end = end, end + len(list(run))
+        if character_id != BLANK_ID:
+            ids.append(character_id)
+            spans.append((start, end))
+    return _as_sure_as(log_probs, tuple(ids), tuple(spans), tuple(steps.tolist()))
 
 
-def _measured(
+def _log_probs(
     logits: NDArray[np.floating],
-    path: NDArray[np.intp],
-    steps: NDArray[np.intp],
+    path: Sequence[int] | NDArray[np.intp],
+    steps: Sequence[int] | NDArray[np.intp],
     temperature: float = 1.0,
-) -> Decoded:
-    """What a path (T,) says, and how sure it is at a temperature.
-
-    Args:
-        steps: (N,) those that are kept.
-    """
-    scores = logits[steps]
-    scores -= scores.max(1, keepdims=True)
+) -> list[float]:
+    """Log probabilities of what a path says at some `steps` (N,), `path` (N,)."""
+    scores = logits.take(steps, 0)
+    scores -= np.maximum.reduce(scores, 1, keepdims=True)
     if temperature != 1:
         scores /= temperature
-    log_probs = np.full(len(path), -np.inf)
-    log_probs[steps] = scores[np.arange(len(steps)), path[steps]]
+    chosen = scores[np.arange(len(steps)), path].astype(np.float64)
     # as exact as numpy's in float32, and four times as fast on processors without AVX512
-    log_probs[steps] -= np.log(cv2.exp(scores, scores).sum(1))
-    changes = np.flatnonzero(path[1:] != path[:-1]) + 1
-    starts, ends = np.concatenate([[0], changes]), np.concatenate([changes, [len(path)]])
-    is_character = path[starts] != BLANK_ID
-    highest = np.exp(np.maximum.reduceat(log_probs, starts)[is_character])
-    starts, ends = starts[is_character], ends[is_character]
+    found: list[float] = (chosen - np.log(np.add.reduce(cv2.exp(scores, scores), 1))).tolist()
+    return found
+
+
+def _as_sure_as(
+    log_probs: Sequence[float],
+    ids: tuple[int, ...],
+    spans: tuple[tuple[int, int], ...],
+    steps: tuple[int, ...],
+) -> Decoded:
+    """A reading as sure as the log probabilities (N,) of its kept `steps` (N,) make it."""
+    at = dict(zip(steps, log_probs, strict=True))
     return Decoded(
-        ids=tuple(path[starts].tolist()),
-        spans=tuple(zip(starts.tolist(), ends.tolist(), strict=True)),
-        char_confidences=tuple(highest.tolist()),
-        confidence=float(np.exp(log_probs[steps].mean())),
-        steps=tuple(steps.tolist()),
+        ids=ids,
+        spans=spans,
+        char_confidences=tuple(math.exp(max(map(at.__getitem__, range(*span)))) for span in spans),
+        confidence=math.exp(sum(log_probs) / len(log_probs)),
+        steps=steps,
     )
