@@ -28,20 +28,11 @@ class Spelling:
     """Characters of a vocabulary that are written as another one of it, or as nothing ('')."""
 
     def __init__(self, vocab: Vocab, written_as: Mapping[str, str]) -> None:
-        members: dict[int, list[int]] = defaultdict(list)
-        for character, written in written_as.items():
-            target = vocab.encode(written)[0] if written else BLANK_ID
-            members[target].append(vocab.encode(character)[0])
         self.written_as = written_as
-        self._targets = list(members)
-        self._sources = [i for ids in members.values() for i in ids]
-        # (U, K): each target's own column, then those that count for it, then padding
-        most = 1 + max(map(len, members.values()), default=0)
-        self._columns = np.array(
-            [[t, *ids] + [t] * (most - 1 - len(ids)) for t, ids in members.items()]
-        )
-        is_padding = [[k > len(ids) for k in range(most)] for ids in members.values()]
-        self._padding = np.where(is_padding, -np.inf, 0).astype(np.float32)
+        self._pairs = [
+            (vocab.encode(written)[0] if written else BLANK_ID, vocab.encode(character)[0])
+            for character, written in written_as.items()
+        ]
 
     def merge(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Let each character count for what it is written as; in place, and returned.
@@ -49,10 +40,11 @@ class Spelling:
         Args:
             logits: (…, V); per step the sum of exp(logits) stays.
         """
-        if self._targets:
-            columns = logits[..., self._columns] + self._padding
-            logits[..., self._targets] = np.logaddexp.reduce(columns, axis=-1)
-            logits[..., self._sources] = IMPOSSIBLE
+        # pair by pair: gathering the columns first, which are few, costs more
+        for target, source in self._pairs:
+            column = logits[..., target]
+            np.logaddexp(column, logits[..., source], out=column)
+            logits[..., source] = IMPOSSIBLE
         return logits
 
     def text(self, printed: str) -> str:
