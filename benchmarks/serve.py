@@ -97,10 +97,17 @@ def load(
     )
 
 
-def cpu_seconds(process: psutil.Process) -> float:
-    """CPU seconds that a process used so far."""
-    times = process.cpu_times()
-    return times.user + times.system
+def cpu_seconds(service: psutil.Process) -> float:
+    """CPU seconds that a service and the processes that read for it used so far."""
+    times = [process.cpu_times() for process in [service, *service.children()]]
+    return sum(each.user + each.system for each in times)
+
+
+def memory_mib(service: psutil.Process) -> int:
+    """What a service and the processes that read for it hold, MiB; what they share counts for each
+    of them."""
+    processes = [service, *service.children()]
+    return sum(process.memory_info().rss for process in processes) >> 20
 
 
 def alone(recognizer: Recognizer, pictures: list[bytes], seconds: float) -> tuple[float, float]:
@@ -140,6 +147,7 @@ def main() -> None:
     parser.add_argument("index", type=Path, help="labelled lines")
     parser.add_argument("--pages", type=Path, help="labelled pages, .jsonl")
     parser.add_argument("--seconds", type=float, default=10, help="of each load")
+    parser.add_argument("--processes", type=int, default=0, help="of the service that read")
     parser.add_argument("--server-cores", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--client-cores", type=int, nargs="+", default=[0, 1])
     options = parser.parse_args()
@@ -154,7 +162,8 @@ def main() -> None:
     del recognizer
     os.sched_setaffinity(0, options.client_cores)
 
-    process, port = start(options.model, options.server_cores)
+    reading = ("--processes", str(options.processes))
+    process, port = start(options.model, options.server_cores, *reading)
     server = psutil.Process(process.pid)
     starts = range(0, len(pictures), LINES_PER_REQUEST)
     packets = [body_of(pictures[i : i + LINES_PER_REQUEST]) for i in starts]
@@ -169,7 +178,7 @@ def main() -> None:
         if options.pages:
             pages = [body_of([page.image.read_bytes()]) for page in read_pages(options.pages)]
             report("one page a request", measure(pages, 2), 0, own_rate, own_cpu_rate)
-        print(f"service's memory: {server.memory_info().rss >> 20} MiB")
+        print(f"memory of the service and its processes: {memory_mib(server)} MiB")
     finally:
         process.terminate()
         process.wait()

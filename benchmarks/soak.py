@@ -31,7 +31,7 @@ from typing import NamedTuple
 import onnx
 import psutil
 
-from benchmarks.serve import ask, body_of, cpu_seconds, start
+from benchmarks.serve import ask, body_of, cpu_seconds, memory_mib, start
 from crnnkit.dataset.index import read_index
 from crnnkit.dataset.pages import read_pages
 from crnnkit.files import whole_file
@@ -146,12 +146,12 @@ def growth(stages: Sequence[Stage]) -> tuple[float, float]:
 
 @contextmanager
 def watched(server: psutil.Process) -> Iterator[list[int]]:
-    """The memory of a process, MiB, looked at again and again until the end."""
-    seen, stopped = [server.memory_info().rss >> 20], threading.Event()
+    """The memory of a service, MiB, looked at again and again until the end."""
+    seen, stopped = [memory_mib(server)], threading.Event()
 
     def look() -> None:
         while not stopped.wait(LOOK_SECONDS):
-            seen.append(server.memory_info().rss >> 20)
+            seen.append(memory_mib(server))
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -198,7 +198,7 @@ def soak(
         with watched(server) as seen:
             statuses += ask(end - statuses.total())
         time.sleep(REST_SECONDS)
-        stages.append(Stage(end, median(seen), server.memory_info().rss >> 20))
+        stages.append(Stage(end, median(seen), memory_mib(server)))
         print(
             f"{end} requests: {median(seen):.0f} MiB (at most {max(seen)}), at rest "
             f"{stages[-1].at_rest}; {time.perf_counter() - began:.0f} s, "
@@ -235,7 +235,7 @@ def main() -> None:
         process, port = start(served, options.server_cores, *feedback)
         try:
             server = psutil.Process(process.pid)
-            print(f"started: {server.memory_info().rss >> 20} MiB")
+            print(f"started: {memory_mib(server)} MiB")
             mix = Mix(lines, pages, options.seed)
             stages, statuses = soak(
                 server,

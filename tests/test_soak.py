@@ -34,7 +34,10 @@ def test_too_few_requests_tell_nothing():
 def test_every_request_is_asked_once_in_stages(monkeypatch):
     monkeypatch.setattr(soak, "REST_SECONDS", 0)
     monkeypatch.setattr(soak, "cpu_seconds", lambda server: 0)
-    server = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=5 << 20))
+    reading = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=2 << 20))
+    server = SimpleNamespace(
+        memory_info=lambda: SimpleNamespace(rss=3 << 20), children=lambda: [reading]
+    )
     asked: list[int] = []
 
     def ask(number: int) -> Counter[int]:

@@ -15,6 +15,9 @@ def serve(
     ] = DEFAULT_MODEL,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = HOST,
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = PORT,
+    processes: Annotated[
+        int, typer.Option(help="Processes that read; 0: one for each core, at most 8.", min=0)
+    ] = 0,
     threads: Annotated[int, typer.Option(help="Requests worked on at once.", min=1)] = 8,
     queue: Annotated[
         int, typer.Option(help="Requests that wait; one more is answered 503.", min=0)
@@ -36,11 +39,13 @@ def serve(
 ) -> None:
     """Serve the web page and POST /api/ocr; a replaced model file is taken up while it runs."""
     from crnnkit.serving.config import ServerConfig
+    from crnnkit.serving.processes import default_processes
     from crnnkit.serving.server import serve as run_server
 
     config = ServerConfig(
         max_upload_mb=max_upload_mb,
         max_images=max_images,
+        processes=processes or default_processes(),
         threads=threads,
         queue=queue,
         api_key=api_key,

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -16,15 +16,15 @@ from werkzeug.datastructures import FileStorage
 
 from crnnkit import __version__
 from crnnkit.errors import CheckpointError, ConfigError, DatasetError, ImageError, VocabError
-from crnnkit.model.constraints import Constraint, constraint_of
 from crnnkit.preprocessing.images import read_image
 from crnnkit.serving import monitoring
 from crnnkit.serving.batching import Gate
 from crnnkit.serving.config import ServerConfig
 from crnnkit.serving.feedback import FeedbackStore
 from crnnkit.serving.models import LoadedModel, ServedModel
+from crnnkit.serving.processes import ReaderProcesses
 from crnnkit.serving.readings import PageLine
-from crnnkit.vocab import Vocab
+from crnnkit.serving.tasks import Pages, PictureError, Task
 
 MAX_CONSTRAINT_LENGTH = {"pattern": 1000, "lexicon": 100_000, "charset": 10_000, "check": 60}
 """Most characters of each field that says what may or should come out."""
@@ -41,6 +41,8 @@ class Service:
     model: ServedModel
     gate: Gate
     feedback: FeedbackStore | None
+    processes: ReaderProcesses | None = None
+    """That read; None = this one does."""
 
     def watch(self) -> None:
         """Take up new models and delete old corrections from now on, until `close`."""
@@ -49,10 +51,12 @@ class Service:
             self.feedback.watch()
 
     def close(self) -> None:
-        """Watch no more."""
+        """Watch no more, and end the processes that read."""
         self.model.close()
         if self.feedback is not None:
             self.feedback.close()
+        if self.processes is not None:
+            self.processes.close()
 
 
 class RefusedError(Exception):
@@ -77,11 +81,9 @@ def _ocr() -> Response:
     started = time.perf_counter()
     with service().gate.turn():  # before anything of the body is looked at
         uploads = _uploads()
-        reader = service().model.current.reader
         options = _options(*MAX_CONSTRAINT_LENGTH, "chars", "min_confidence")
-        constraint = _constraint(options, reader.vocab)
         with_chars, min_confidence = _with_chars(options), _min_confidence(options)
-        pages = reader.read_pages(_decoded(uploads), constraint)
+        pages = _read(uploads, _wanted(options))
     seconds = round(time.perf_counter() - started, 4)
     for line in (line for page in pages for line in page):
         monitoring.CONFIDENCE.observe(line.confidence)
@@ -109,15 +111,20 @@ def _uploads() -> list[FileStorage]:
     return uploads
 
 
-def _decoded(uploads: list[FileStorage]) -> Iterator[NDArray[np.uint8]]:
-    """The pictures one after the other, so that only one of them is held decoded."""
-    for number, upload in enumerate(uploads, start=1):
-        try:
-            yield read_image(upload.read())
-        except ImageError as error:
-            raise RefusedError(
-                415, "unreadable_image", f"picture {number} ({upload.filename!r}): {error}"
-            ) from None
+def _read(uploads: list[FileStorage], wanted: Mapping[str, str | None]) -> Pages:
+    """What the pictures say."""
+    task = Task(tuple(upload.read() for upload in uploads), **wanted)
+    try:
+        return service().model.current.reader.read(task)
+    except PictureError as error:
+        raise _unreadable(uploads[error.index], error.index, error) from None
+    except (ConfigError, VocabError) as error:
+        raise RefusedError(400, "bad_constraint", str(error)) from None
+
+
+def _unreadable(upload: FileStorage, index: int, error: ImageError) -> RefusedError:
+    message = f"picture {index + 1} ({upload.filename!r}): {error}"
+    return RefusedError(415, "unreadable_image", message)
 
 
 def _options(*known: str) -> dict[str, str]:
@@ -141,7 +148,7 @@ def _options(*known: str) -> dict[str, str]:
     return options
 
 
-def _constraint(options: Mapping[str, str], vocab: Vocab) -> Constraint | None:
+def _wanted(options: Mapping[str, str]) -> dict[str, str | None]:
     """What the fields `pattern`, `lexicon` (one text a line) or `charset` let come out, and what
     `check` prefers."""
     given = {name: options.get(name) or None for name in MAX_CONSTRAINT_LENGTH}
@@ -150,11 +157,7 @@ def _constraint(options: Mapping[str, str], vocab: Vocab) -> Constraint | None:
         if value is not None and len(value) > limit:
             message = f"{name}: {len(value)} characters came. Send at most {limit}."
             raise RefusedError(400, "bad_constraint", message)
-    texts = None if given["lexicon"] is None else given["lexicon"].splitlines()
-    try:
-        return constraint_of(vocab, given["pattern"], texts, given["charset"], given["check"])
-    except (ConfigError, VocabError) as error:
-        raise RefusedError(400, "bad_constraint", str(error)) from None
+    return given
 
 
 def _with_chars(options: Mapping[str, str]) -> bool:
@@ -250,7 +253,10 @@ def _add_feedback() -> tuple[Response, int]:
             raise RefusedError(400, "bad_option", "A correction belongs to one picture; send one.")
         options = _options("box", "text")
         box, text = _box(options), options.get("text", "")
-        (page,) = _decoded([upload])
+        try:
+            page = read_image(upload.read())
+        except ImageError as error:
+            raise _unreadable(upload, 0, error) from None
         try:
             name = store.add(page, box, text)
         except DatasetError as error:

@@ -21,6 +21,8 @@ class ServerConfig:
     """Largest request, MiB, all its pictures together."""
     max_images: int = 64
     """Most pictures in one request."""
+    processes: int = 1
+    """That read, beside the service's own, and each take some 120 MiB; 1 = none but that."""
     threads: int = 8
     """Requests worked on at once; their lines share batches."""
     queue: int = 32
@@ -34,7 +36,8 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        least = {"max_upload_mb": 1, "max_images": 1, "threads": 1, "queue": 0, "feedback_days": 0}
+        least = {"max_upload_mb": 1, "max_images": 1, "processes": 1, "threads": 1, "queue": 0}
+        least["feedback_days"] = 0
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         faults = [
             f"{name} is {values[name]}; it must be at least {bound}"

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,13 +10,11 @@ from typing import Protocol
 
 from crnnkit.errors import CheckpointError, ConfigError, CrnnKitError
 from crnnkit.files import file_sha256
-from crnnkit.model.constraints import Constraint
-from crnnkit.preprocessing.images import ImageSource
 from crnnkit.serving import monitoring
 from crnnkit.serving.batching import BatchedNetwork
-from crnnkit.serving.network import readable
-from crnnkit.serving.readings import PageLine
+from crnnkit.serving.network import onnx_network, readable
 from crnnkit.serving.recognizer import Recognizer
+from crnnkit.serving.tasks import PageReader, Pages, Task
 from crnnkit.serving.threads import usable_cores
 from crnnkit.vocab import Vocab
 
@@ -26,8 +24,8 @@ POLL_SECONDS = 0.25
 _log = logging.getLogger(__name__)
 
 
-class PageReader(Protocol):
-    """What the service needs of a recogniser."""
+class Reader(Protocol):
+    """A model ready to read, wherever it does so."""
 
     @property
     def name(self) -> str:
@@ -37,39 +35,84 @@ class PageReader(Protocol):
     def vocab(self) -> Vocab:
         """The characters it knows."""
 
-    def read_pages(
-        self, sources: Iterable[ImageSource], constraint: Constraint | None = None
-    ) -> list[list[PageLine]]:
-        """The lines of each picture in reading order."""
+    def read(self, task: Task) -> Pages:
+        """Do a task; see `Task.done_by`."""
+
+
+@dataclass(frozen=True)
+class LocalReader:
+    """A model that reads in this process. Threads may share one."""
+
+    recognizer: PageReader
+
+    @property
+    def name(self) -> str:
+        """The model's name, for people."""
+        return self.recognizer.name
+
+    @property
+    def vocab(self) -> Vocab:
+        """The characters it knows."""
+        return self.recognizer.vocab
+
+    def read(self, task: Task) -> Pages:
+        """Do a task; see `Task.done_by`."""
+        return task.done_by(self.recognizer)
 
 
 @dataclass(frozen=True)
 class LoadedModel:
     """A model ready to read, and where it came from."""
 
-    reader: PageReader
+    reader: Reader
     sha256: str
     """Of the file."""
     loaded_at: str
     """UTC, ISO 8601."""
 
 
-def load_reader(path: Path) -> PageReader:
-    """A recogniser whose threads share batches, of an .onnx file or an exported checkpoint.
-
-    As many batches run at once as there are cores, each in one thread: that keeps cores busier
-    than single lines in several threads would, and no thread waits, spinning, for work.
+def load_reader(path: Path) -> LocalReader:
+    """A reader of an .onnx file or a checkpoint, in this process.
 
     Raises:
         CheckpointError: if the file is missing, damaged or no model of ours.
     """
-    is_checkpoint = path.suffix == ".safetensors"
-    recognizer = Recognizer.load(_exported(path) if is_checkpoint else path, num_threads=1)
-    recognizer.name = path.name
-    recognizer.network = BatchedNetwork(
-        recognizer.network, usable_cores(), monitoring.BATCH_LINES.observe
-    )
-    return recognizer
+    return LocalReader(recognizer_of(model_content(path), path, monitoring.BATCH_LINES.observe)[0])
+
+
+def recognizer_of(
+    content: bytes, path: Path, on_batch: Callable[[int], None]
+) -> tuple[Recognizer, BatchedNetwork]:
+    """A recogniser whose threads share batches, and the network that they share.
+
+    As many batches run at once as there are cores, each in one thread: that keeps cores busier
+    than single lines in several threads would, and no thread waits, spinning, for work.
+
+    Args:
+        content: of an ONNX file.
+        path: the model's, for messages and as its name.
+        on_batch: is told the number of lines of every batch.
+
+    Raises:
+        CheckpointError: if it is damaged or no model of ours.
+    """
+    network, info = onnx_network(content, path, num_threads=1)
+    batched = BatchedNetwork(network, usable_cores(), on_batch)
+    return Recognizer(batched, info, path.name), batched
+
+
+def model_content(path: Path) -> bytes:
+    """Content of an .onnx file, or of the one that a checkpoint is exported to.
+
+    Raises:
+        CheckpointError: if it is missing or no such file.
+    """
+    if path.suffix == ".safetensors":
+        path = _exported(path)
+    elif path.suffix != ".onnx":
+        raise CheckpointError(f"{path}: give an .onnx file or a .safetensors checkpoint to serve.")
+    with readable(path):
+        return path.read_bytes()
 
 
 def _exported(checkpoint: Path) -> Path:
@@ -96,7 +139,7 @@ class ServedModel:
     A request takes `current.reader` once and keeps it: a swap never mixes two models in an answer.
     """
 
-    def __init__(self, path: str | Path, load: Callable[[Path], PageReader] = load_reader) -> None:
+    def __init__(self, path: str | Path, load: Callable[[Path], Reader] = load_reader) -> None:
         """Load the file.
 
         Raises:

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from crnnkit.errors import CheckpointError, ConfigError, VocabError
 from crnnkit.model.config import METADATA_KEY, CheckpointInfo
@@ -16,18 +14,9 @@ from crnnkit.preprocessing.tensors import line_width
 from crnnkit.serving.threads import usable_cores
 
 if TYPE_CHECKING:
-    from crnnkit.model.checkpoint import Checkpoint
+    from onnxruntime import InferenceSession
 
-# What onnxruntime raises on files that are cut off, altered or of another kind.
-_ONNX_ERRORS = (
-    onnx_errors.Fail,
-    onnx_errors.InvalidArgument,
-    onnx_errors.InvalidGraph,
-    onnx_errors.InvalidProtobuf,
-    onnx_errors.NotImplemented,
-    onnx_errors.RuntimeException,
-    ValueError,  # names that are no UTF-8, inputs that are missing
-)
+    from crnnkit.model.checkpoint import Checkpoint
 
 MAX_COLUMNS = 2048
 """Pixel columns that a batch holds, unless its only line is wider. More are read no faster; and the
@@ -63,7 +52,19 @@ def load_network(path: Path, num_threads: int | None) -> tuple[Network, Checkpoi
 
 
 def _load_onnx(path: Path, num_threads: int) -> tuple[Network, CheckpointInfo]:
-    session, description = _open_onnx(path, num_threads)
+    with readable(path):
+        # Whole, so that a file replaced meanwhile is never half old and half new.
+        content = path.read_bytes()
+    return onnx_network(content, path, num_threads)
+
+
+def onnx_network(content: bytes, path: Path, num_threads: int) -> tuple[Network, CheckpointInfo]:
+    """The network in the content of an ONNX file; `path` is named where it is faulty.
+
+    Raises:
+        CheckpointError: if it is damaged or no model of crnnkit.
+    """
+    session, description = _open_onnx(content, path, num_threads)
     if description is None:
         raise CheckpointError(
             f"{path}: an ONNX file, but not one of crnnkit: its metadata lacks {METADATA_KEY!r}, "
@@ -97,8 +98,13 @@ def readable(path: Path) -> Iterator[None]:
         raise CheckpointError(f"{path}: cannot be read: {error}. Check path and rights.") from None
 
 
-def _open_onnx(path: Path, num_threads: int) -> tuple[onnxruntime.InferenceSession, str | None]:
+def _open_onnx(
+    content: bytes, path: Path, num_threads: int
+) -> tuple["InferenceSession", str | None]:
     """The network and its description, if it has one."""
+    # here, as a service whose processes read needs none of its 30 MB itself
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
@@ -106,9 +112,6 @@ def _open_onnx(path: Path, num_threads: int) -> tuple[onnxruntime.InferenceSessi
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     options.log_severity_level = 4  # what goes wrong is raised, and need not be printed too
-    with readable(path):
-        # Whole, so that a file replaced meanwhile is never half old and half new.
-        content = path.read_bytes()
     try:
         session = onnxruntime.InferenceSession(
             content, options, ["CPUExecutionProvider"], enable_fallback=False
@@ -116,11 +119,26 @@ def _open_onnx(path: Path, num_threads: int) -> tuple[onnxruntime.InferenceSessi
         # Kept by onnxruntime to start over elsewhere, which it is told not to.
         session._model_bytes = None
         return session, session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    except _ONNX_ERRORS as error:
+    except _onnx_errors() as error:
         raise CheckpointError(
             f"{path}: no readable ONNX file ({error}). It is damaged or of another format: "
             "copy or export it again."
         ) from None
+
+
+def _onnx_errors() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises on files that are cut off, altered or of another kind."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    return (
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.InvalidProtobuf,
+        errors.NotImplemented,
+        errors.RuntimeException,
+        ValueError,  # names that are no UTF-8, inputs that are missing
+    )
 
 
 def _try_onnx(path: Path, network: Network, info: CheckpointInfo) -> None:
@@ -132,7 +150,7 @@ def _try_onnx(path: Path, network: Network, info: CheckpointInfo) -> None:
         found = network(np.zeros((1, 1, height, width), np.float32)).shape
     except VocabError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    except _ONNX_ERRORS as error:
+    except _onnx_errors() as error:
         raise CheckpointError(
             f"{path}: fails on a line of {height} x {width} pixels, which its description tells "
             f"it to take: {error}. Export it again with crnnkit export."

@@ -20,13 +20,14 @@ from waitress import wasyncore
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from crnnkit.errors import ConfigError
+from crnnkit.errors import ConfigError, CrnnKitError
 from crnnkit.serving import memory, monitoring
 from crnnkit.serving.api import EXTENSION, RefusedError, Service, api, service
 from crnnkit.serving.batching import BusyError, Gate
 from crnnkit.serving.config import HOST, PORT, ServerConfig
 from crnnkit.serving.feedback import FeedbackStore
 from crnnkit.serving.models import ServedModel
+from crnnkit.serving.processes import ReaderProcesses
 
 DRAIN_SECONDS = 25
 """How long requests may take to finish after SIGTERM; container engines kill after 10 or 30."""
@@ -61,16 +62,30 @@ def create_app(model_path: str | Path, config: ServerConfig | None = None) -> Fl
         CheckpointError: if the file is missing or no model of ours.
         DatasetError: if corrections are to be kept where they cannot be.
     """
-    return app_for(ServedModel(model_path), config or ServerConfig())
+    config = config or ServerConfig()
+    if config.processes == 1:
+        return app_for(ServedModel(model_path), config)
+    processes = ReaderProcesses(config.processes, config.threads)
+    try:
+        return app_for(ServedModel(model_path, processes.load), config, processes)
+    except CrnnKitError:
+        processes.close()
+        raise
 
 
-def app_for(model: ServedModel, config: ServerConfig) -> Flask:
-    """The service around a model that is loaded already; see `create_app`."""
+def app_for(
+    model: ServedModel, config: ServerConfig, processes: ReaderProcesses | None = None
+) -> Flask:
+    """The service around a model that is loaded already; see `create_app`.
+
+    Args:
+        processes: that read, to be ended with the service.
+    """
     app = Flask(__name__, static_folder="web", static_url_path="/web")
     app.config["MAX_CONTENT_LENGTH"] = config.max_upload_mb * _MEGABYTE
     feedback = config.feedback_dir and FeedbackStore(config.feedback_dir, config.feedback_days)
     gate = Gate(config.threads, config.queue)
-    app.extensions[EXTENSION] = Service(config, model, gate, feedback or None)
+    app.extensions[EXTENSION] = Service(config, model, gate, feedback or None, processes)
     app.json = _ReadableJson(app)
     app.register_blueprint(api)
     app.add_url_rule("/", "page", lambda: app.send_static_file("index.html"))
@@ -101,7 +116,10 @@ def serve(
     running.watch()
     _drain_on_sigterm(running.gate)
     server.print_listen("crnnkit serves on http://{}:{}  (Ctrl-C ends it)")
-    server.run()
+    try:
+        server.run()
+    finally:
+        running.close()
 
 
 @dataclass(frozen=True)

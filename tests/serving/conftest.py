@@ -14,7 +14,7 @@ from crnnkit.model.config import CheckpointInfo, ModelConfig, Stage
 from crnnkit.model.constraints import Constraint
 from crnnkit.preprocessing.images import ImageSource, read_image
 from crnnkit.serving.export import export_onnx
-from crnnkit.serving.models import ServedModel
+from crnnkit.serving.models import LocalReader, ServedModel
 from crnnkit.serving.readings import PageLine
 from crnnkit.serving.recognizer import Recognizer
 from crnnkit.vocab import Vocab
@@ -108,7 +108,7 @@ def fake_model(fake_reader: FakeReader, tmp_path: Path) -> ServedModel:
     """The same as a served file."""
     path = tmp_path / "fake.onnx"
     path.write_bytes(b"a model, to those who do not look")
-    return ServedModel(path, load=lambda path: fake_reader)
+    return ServedModel(path, load=lambda path: LocalReader(fake_reader))
 
 
 class HeldReader:

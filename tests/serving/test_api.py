@@ -18,7 +18,7 @@ from crnnkit.errors import ConfigError
 from crnnkit.preprocessing.images import MAX_PIXELS
 from crnnkit.serving.api import MAX_CONSTRAINT_LENGTH
 from crnnkit.serving.config import ServerConfig
-from crnnkit.serving.models import ServedModel
+from crnnkit.serving.models import LocalReader, ServedModel
 from crnnkit.serving.server import app_for, create_app
 
 BOX = "[[10, 10], [50, 10], [50, 20], [10, 20]]"
@@ -128,7 +128,7 @@ def test_a_check_tells_of_every_line_whether_it_obeys(onnx_path, make_line):
 @pytest.fixture
 def held_app(fake_model, held_reader, tmp_path) -> Flask:
     """A service of one thread around the reader that waits."""
-    model = ServedModel(fake_model.path, load=lambda path: held_reader)
+    model = ServedModel(fake_model.path, load=lambda path: LocalReader(held_reader))
     return app_for(model, ServerConfig(threads=1, queue=1, feedback_dir=tmp_path / "kept"))
 
 

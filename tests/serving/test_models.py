@@ -151,6 +151,13 @@ def test_real_files_that_do_not_fit_are_refused(onnx_path, tmp_path, fault):
     assert "serving.onnx" in model.fault
 
 
+@pytest.mark.parametrize("name", ["serving.pth", "serving"])
+def test_files_of_another_kind_are_not_read(onnx_path, tmp_path, name):
+    shutil.copy(onnx_path, tmp_path / name)
+    with pytest.raises(CheckpointError, match=rf"{name}: give an \.onnx file or"):
+        ServedModel(tmp_path / name)
+
+
 def test_a_checkpoint_is_exported_once_for_each_content(checkpoint_path, recognizer, tmp_path):
     path = tmp_path / "serving.safetensors"
     shutil.copy(checkpoint_path, path)
@@ -161,7 +168,7 @@ def test_a_checkpoint_is_exported_once_for_each_content(checkpoint_path, recogni
     line = np.full((32, 90), 255, np.uint8)
     line[8:24, 10:80:7] = 0
     assert model.current.reader.name == "serving.safetensors"
-    assert model.current.reader.read_line(line).text == recognizer.read_line(line).text
+    assert model.current.reader.recognizer.read_line(line).text == recognizer.read_line(line).text
     ServedModel(path)
     assert [p.stat().st_mtime_ns for p in tmp_path.glob("*.onnx")] == [written]
 
@@ -170,13 +177,15 @@ def test_threads_that_read_while_the_model_is_swapped_never_fail(onnx_path, tmp_
     path = tmp_path / "serving.onnx"
     shutil.copy(onnx_path, path)
     model = ServedModel(path)
-    expected = [[line.text for line in model.current.reader.read_page(make_line("北京 12"))]]
+    expected = [
+        [line.text for line in model.current.reader.recognizer.read_page(make_line("北京 12"))]
+    ]
     stop = threading.Event()
 
     def read() -> int:
         count = 0
         while not stop.is_set():
-            pages = model.current.reader.read_pages([make_line("北京 12")])
+            pages = model.current.reader.recognizer.read_pages([make_line("北京 12")])
             assert [[line.text for line in page] for page in pages] == expected
             count += 1
         return count

@@ -20,7 +20,7 @@ from crnnkit.errors import ConfigError
 from crnnkit.serving import server
 from crnnkit.serving.client import post
 from crnnkit.serving.config import ServerConfig
-from crnnkit.serving.models import ServedModel
+from crnnkit.serving.models import LocalReader, ServedModel
 
 SERVE = [sys.executable, "-u", "-c", "from crnnkit.cli.app import main; main()", "serve"]
 
@@ -66,7 +66,7 @@ def test_a_full_service_refuses_and_tells_its_health_at_once(
     fake_model, held_reader, tmp_path, monkeypatch, wait_until
 ):
     (tmp_path / "a.png").write_bytes(png())
-    held = ServedModel(fake_model.path, load=lambda path: held_reader)
+    held = ServedModel(fake_model.path, load=lambda path: LocalReader(held_reader))
     monkeypatch.setattr(server, "ServedModel", lambda path: held)
     running = server.start("any.onnx", ServerConfig(threads=1, queue=1))
     with ThreadPoolExecutor(3) as pool:
@@ -85,7 +85,7 @@ def test_a_full_service_refuses_and_tells_its_health_at_once(
 def test_the_command_watches_its_file_and_ends_when_told_to(onnx_path, tmp_path, wait_until):
     served = tmp_path / "serving.onnx"
     shutil.copy(onnx_path, served)
-    command = [*SERVE, "--model", str(served), "--port", "0"]
+    command = [*SERVE, "--model", str(served), "--port", "0", "--processes", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         watchdog = threading.Timer(60, process.kill)
         watchdog.start()
@@ -110,7 +110,7 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts what ends in &
 class SlowReader:
     name = "slow.onnx"
     vocab = None
-    def read_pages(self, sources, constraint):
+    def read(self, task):
         print("reading", file=sys.stderr, flush=True)
         time.sleep(1)
         return [[]]

@@ -16,7 +16,7 @@ from crnnkit import __version__
 from crnnkit.errors import CheckpointError
 from crnnkit.serving import server
 from crnnkit.serving.config import ServerConfig
-from crnnkit.serving.models import ServedModel
+from crnnkit.serving.models import LocalReader, ServedModel
 
 WEB = Path(server.__file__).parent / "web"
 
@@ -241,7 +241,7 @@ class BrokenReader:
 
 
 def test_an_inner_fault_is_told_without_its_details(onnx_path):
-    broken = ServedModel(onnx_path, load=lambda path: BrokenReader())
+    broken = ServedModel(onnx_path, load=lambda path: LocalReader(BrokenReader()))
     response = post(server.app_for(broken, ServerConfig()).test_client(), png())
     status, code, _ = refusal(response)
     assert (status, code) == (500, "internal_server_error")

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from crnnkit.serving.config import ServerConfig
-from crnnkit.serving.models import ServedModel
+from crnnkit.serving.models import LocalReader, ServedModel
 from tests.serving.web.browsing import running
 
 CHROMIUM = shutil.which("chromium")
@@ -29,7 +29,7 @@ ARGUMENTS = [
 def served(fake_reader, tmp_path_factory) -> ServedModel:
     path = tmp_path_factory.mktemp("model") / "fake.onnx"
     path.write_bytes(b"a model")
-    return ServedModel(path, load=lambda path: fake_reader)
+    return ServedModel(path, load=lambda path: LocalReader(fake_reader))
 
 
 @pytest.fixture(scope="module")
