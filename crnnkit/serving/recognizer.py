@@ -1,5 +1,6 @@
 """Read text lines and pages with a trained model."""
 
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -62,10 +63,16 @@ class _Found(NamedTuple):
 
 
 class Recognizer:
-    """A trained model that reads pictures. Threads may share one."""
+    """A trained model that reads pictures. Threads may share one.
+
+    While the network of one thread runs, another one prepares or decodes a line. They take turns at
+    that: Python's own lock is handed on at each call of numpy, a hundred times a line, which costs
+    two threads a sixth of what two processes read (benchmarks/LOG.md).
+    """
 
     def __init__(self, network: Network, info: CheckpointInfo, name: str) -> None:
         self.name = name
+        self._turn = threading.Lock()
         self.vocab = info.vocab
         self.line_config = info.line
         self._whole_line = _without_squeezing(info.line)
@@ -93,7 +100,9 @@ class Recognizer:
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, 1, H, W) → (B, T, V); what labels write otherwise counts for what they write."""
-        return self._spelling.merge(self.network(images))
+        logits = self.network(images)
+        with self._turn:
+            return self._spelling.merge(logits)
 
     def read_line(self, source: ImageSource, constraint: Constraint | None = None) -> LineReading:
         """Read a picture of one line; see `read_lines`."""
@@ -146,7 +155,8 @@ class Recognizer:
         given = 0
         for index, source in enumerate(sources):
             image = read_image(source)
-            line = line_to_array(image, self._whole_line)
+            with self._turn:
+                line = line_to_array(image, self._whole_line)
             waiting, width = _Waiting(index, image, line), line.shape[2]
             if width > self.line_config.max_width:
                 found = self._found_in(line, constraint)
@@ -239,8 +249,10 @@ class Recognizer:
 
     def _found(self, logits: NDArray[np.float32], constraint: Constraint | None) -> "_Found":
         language = self.language
-        raw = constraint.decode(logits, language) if constraint else decode_line(logits, language)
-        return self._at_temperature(raw, logits)
+        if constraint is not None:  # may take long: nobody waits for that
+            return self._at_temperature(constraint.decode(logits, language), logits)
+        with self._turn:
+            return self._at_temperature(decode_line(logits, language), logits)
 
     def _at_temperature(self, raw: Decoded, logits: NDArray[np.float32]) -> "_Found":
         return _Found(raw, at_temperature(raw, logits, self.temperature))
