@@ -147,7 +147,7 @@ def print_process(models: Sequence[tuple[str, str, list[Line]]]) -> None:
         print(f"| {path} | {done.stdout.strip()} |", flush=True)
 
 
-# Reads the pictures, waits for a line on its input, reads them again and prints lines per second.
+# Reads the pictures once for each line on its input, and prints lines per second.
 WORKER = """
 import sys, time
 from crnnkit.preprocessing.images import read_image
@@ -156,12 +156,14 @@ recognizer = Recognizer.load(sys.argv[1], num_threads=1)
 images = [read_image(path) for path in sys.argv[2:]]
 recognizer.read_lines(images[:8])
 print("ready", flush=True)
-sys.stdin.readline()
-began = time.perf_counter()
-for image in images:
-    recognizer.read_line(image)
-print(len(images) / (time.perf_counter() - began))
+for _ in sys.stdin:
+    began = time.perf_counter()
+    for image in images:
+        recognizer.read_line(image)
+    print(len(images) / (time.perf_counter() - began), flush=True)
 """
+ROUNDS = 9
+"""Of threads and processes in turn: the core's speed changes by a third within seconds."""
 
 
 def print_threads(path: str, lines: list[Line]) -> None:
@@ -169,26 +171,33 @@ def print_threads(path: str, lines: list[Line]) -> None:
     command = [sys.executable, "-c", WORKER, path, *(str(line.image) for line in lines)]
     pipe = subprocess.PIPE
     workers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
-    for output in [worker.stdout for worker in workers if worker.stdout]:
-        output.readline()
-    for worker in workers:
-        print(file=worker.stdin, flush=True)
-    processes = sum(float(worker.communicate()[0]) for worker in workers)
     recognizer = Recognizer.load(path, num_threads=1)
     images = [read_image(line.image) for line in lines]
     recognizer.read_lines(images[:8])
 
-    def read_all(_thread: int) -> None:
+    def read_all(_thread: int) -> float:
+        began = time.perf_counter()
         for image in images:
             recognizer.read_line(image)
+        return len(images) / (time.perf_counter() - began)
 
-    began = time.perf_counter()
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(read_all, range(2)))
-    threads = 2 * len(images) / (time.perf_counter() - began)
+    outputs = [worker.stdout for worker in workers if worker.stdout]
+    for output in outputs:
+        output.readline()
+    rates = []
+    for _ in range(ROUNDS):
+        for worker in workers:
+            print(file=worker.stdin, flush=True)
+        processes = sum(float(output.readline()) for output in outputs)
+        with ThreadPoolExecutor(2) as pool:
+            rates.append((sum(pool.map(read_all, range(2))), processes))
+    for worker in workers:
+        worker.communicate()
+    threads, processes = np.median(rates, axis=0)
+    shares = [100 * ours / theirs for ours, theirs in rates]
     print(
-        f"\n{path}: two processes {processes:.0f} lines/s, two threads {threads:.0f} "
-        f"({100 * threads / processes:.0f} %)"
+        f"\n{path}: two processes {processes:.0f} lines/s, two threads {threads:.0f}: "
+        f"{np.median(shares):.0f} % ({min(shares):.0f} to {max(shares):.0f} in {ROUNDS} rounds)"
     )
 
 
