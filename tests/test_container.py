@@ -111,7 +111,9 @@ def image() -> str:
 @pytest.mark.slow
 def test_the_image_serves_read_only_without_torch_and_ends_on_sigterm(image, tmp_path):
     shutil.copy(ROOT / "checkpoints/base.onnx", tmp_path / "serving.onnx")
+    tmp_path.chmod(0o755)  # the image's user is another one
     run = "podman --cgroup-manager cgroupfs --runtime runc run --rm --read-only --tmpfs /tmp"
+    run += " --ulimit nofile=1024:1024 --ulimit nproc=4096:4096"  # to raise them may be forbidden
     run += f" --cap-drop all --name {IMAGE} -p 127.0.0.1:{PORT}:5000 -v {tmp_path}:/models:ro"
     serve = ["--model", "/models/serving.onnx", "--feedback", "/feedback"]
     with subprocess.Popen([*run.split(), image, *serve]):
