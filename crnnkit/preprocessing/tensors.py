@@ -193,8 +193,10 @@ def measure_ink(gray: UInt8Image) -> FloatLine:
 
 
 def median_gray(gray: UInt8Image) -> float:
-    """What `np.median` gives, counted instead of sorted: the slowest step of a line otherwise."""
-    return _median(_histogram(gray))
+    """What `np.median` gives, of few pixels in less time; of many, counting them is faster."""
+    values = np.sort(gray, axis=None)
+    low, high = values[[(values.size - 1) // 2, values.size // 2]].tolist()
+    return float(low + high) / 2
 
 
 def _histogram(gray: UInt8Image) -> NDArray[np.float64]:
@@ -214,6 +216,4 @@ def _median(counts: NDArray[np.float64]) -> float:
 def _border_gray(gray: UInt8Image) -> int:
     """The ground's grey: the median of the picture's outermost pixels."""
     border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
-    border.sort()
-    low, high = border[[(border.size - 1) // 2, border.size // 2]].tolist()
-    return (low + high) // 2
+    return int(median_gray(border))

@@ -36,8 +36,8 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        least = {"max_upload_mb": 1, "max_images": 1, "processes": 1, "threads": 1, "queue": 0}
-        least["feedback_days"] = 0
+        least = {"max_upload_mb": 1, "max_images": 1, "processes": 1, "threads": 1}
+        least |= {"queue": 0, "feedback_days": 0}
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         faults = [
             f"{name} is {values[name]}; it must be at least {bound}"

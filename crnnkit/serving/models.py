@@ -12,7 +12,7 @@ from crnnkit.errors import CheckpointError, ConfigError, CrnnKitError
 from crnnkit.files import file_sha256
 from crnnkit.serving import monitoring
 from crnnkit.serving.batching import BatchedNetwork
-from crnnkit.serving.network import onnx_network, readable
+from crnnkit.serving.network import file_content, onnx_network, readable
 from crnnkit.serving.recognizer import Recognizer
 from crnnkit.serving.tasks import PageReader, Pages, Task
 from crnnkit.serving.threads import usable_cores
@@ -111,8 +111,7 @@ def model_content(path: Path) -> bytes:
         path = _exported(path)
     elif path.suffix != ".onnx":
         raise CheckpointError(f"{path}: give an .onnx file or a .safetensors checkpoint to serve.")
-    with readable(path):
-        return path.read_bytes()
+    return file_content(path)
 
 
 def _exported(checkpoint: Path) -> Path:

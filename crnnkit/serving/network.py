@@ -52,10 +52,17 @@ def load_network(path: Path, num_threads: int | None) -> tuple[Network, Checkpoi
 
 
 def _load_onnx(path: Path, num_threads: int) -> tuple[Network, CheckpointInfo]:
+    return onnx_network(file_content(path), path, num_threads)
+
+
+def file_content(path: Path) -> bytes:
+    """Content of a model file: whole, so that one replaced meanwhile is never half old, half new.
+
+    Raises:
+        CheckpointError: if it cannot be read.
+    """
     with readable(path):
-        # Whole, so that a file replaced meanwhile is never half old and half new.
-        content = path.read_bytes()
-    return onnx_network(content, path, num_threads)
+        return path.read_bytes()
 
 
 def onnx_network(content: bytes, path: Path, num_threads: int) -> tuple[Network, CheckpointInfo]:

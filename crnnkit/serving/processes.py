@@ -73,8 +73,8 @@ class ReaderProcesses:
         self._keys = itertools.count()
         self._models: dict[int, tuple[bytes, Path]] = {}
         self._processes: list[_Process] = []
-        self._unused = SimpleQueue[int]()
-        """Keys of models that nobody has a reader of any more."""
+        self._unused = SimpleQueue[int | None]()
+        """Keys of models that nobody has a reader of any more; None at the end."""
         threading.Thread(target=self._forget, daemon=True).start()
         for _ in range(count):
             self._start()
@@ -130,8 +130,8 @@ class ReaderProcesses:
             self._processes.remove(process)
 
     def _forget(self) -> None:
-        while True:
-            self._drop(self._unused.get())
+        for key in iter(self._unused.get, None):
+            self._drop(key)
 
     def _drop(self, key: int) -> None:
         with self._lock:
@@ -147,9 +147,13 @@ class ReaderProcesses:
         while True:
             with self._lock:
                 missing = {key: self._models[key] for key in self._models if key not in loaded}
-                if not missing:
+                is_late = self._closed.is_set()
+                if not missing and not is_late:
                     self._processes.append(process)
-                    break
+            if is_late:
+                return process.end()
+            if not missing:
+                break
             for key, (content, path) in missing.items():
                 with suppress(CrnnKitError):  # told to whoever asked for it
                     process.ask("load", key, content, path)
@@ -176,6 +180,7 @@ class ReaderProcesses:
             processes = list(self._processes)
         for process in processes:
             process.end()
+        self._unused.put(None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -367,6 +367,13 @@ def test_a_process_that_hangs_is_killed_at_the_end(monkeypatch):
 
 
 @pytest.mark.usefixtures("leaves_no_process")
+def test_a_process_that_starts_too_late_is_ended_at_once():
+    closed = ReaderProcesses(1, threads=1)
+    closed.close()
+    closed._start()  # as where one had died just before
+
+
+@pytest.mark.usefixtures("leaves_no_process")
 def test_a_model_that_cannot_be_served_leaves_no_process(tmp_path):
     (tmp_path / "no.onnx").write_bytes(b"no model")
     with pytest.raises(CheckpointError):
