@@ -3,6 +3,7 @@ import json
 import re
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -23,7 +24,7 @@ TINY = ModelConfig(stages=(Stage(8, (4, 2)), Stage(12, (4, 2))), bottleneck=8, l
 @pytest.fixture
 def data(tmp_path, make_line, monkeypatch):
     """Write an index of four lines, and let training build a tiny network."""
-    monkeypatch.setattr(start, "ModelConfig", lambda: TINY)
+    monkeypatch.setattr(start, "FROM_NOTHING", replace(TINY, dropout=start.FROM_NOTHING.dropout))
     lines = []
     for number, text in enumerate(("01", "AB 12", "北京", "2"), 1):
         image = tmp_path / f"{number}.png"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from crnnkit.dataset.index import Line, write_index
@@ -36,7 +38,7 @@ def toy_data(tmp_path, make_line):
 @pytest.fixture
 def tiny_network(monkeypatch):
     """The shape of networks that begin from nothing here."""
-    monkeypatch.setattr(start, "ModelConfig", lambda: TINY)
+    monkeypatch.setattr(start, "FROM_NOTHING", replace(TINY, dropout=start.FROM_NOTHING.dropout))
     return TINY
 
 

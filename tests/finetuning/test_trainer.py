@@ -2,14 +2,18 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from crnnkit.dataset.index import Line, read_index, write_index
 from crnnkit.errors import CrnnKitError, DatasetError, VocabError
 from crnnkit.finetuning import losses, material, start, trainer
+from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import read_history
 from crnnkit.finetuning.optimizer import lr_share
 from crnnkit.finetuning.trainer import train
 from crnnkit.model.checkpoint import load_checkpoint, new_checkpoint, read_info
+from crnnkit.model.config import ModelConfig
+from crnnkit.model.crnn import CRNN
 from crnnkit.preprocessing.images import write_image
 from crnnkit.preprocessing.tensors import half_turn
 from crnnkit.serving.recognizer import Recognizer
@@ -135,11 +139,22 @@ def test_random_weights_drop_more_than_a_checkpoint_does_unless_told(
 ):
     default = replace(config, dropout=None, epochs=1)
     fresh = train(default)
-    assert load_checkpoint(fresh.best_path).model.dropout.p == start.DROPOUT > tiny_network.dropout
-    for asked, kept in ((None, start.DROPOUT), (0.7, 0.7)):
+    dropout = start.FROM_NOTHING.dropout
+    assert load_checkpoint(fresh.best_path).model.dropout.p == dropout > tiny_network.dropout
+    for asked, kept in ((None, dropout), (0.7, 0.7)):
         again = replace(default, pretrained_ckpt=fresh.best_path, dropout=asked)
         tuned = load_checkpoint(train(replace(again, output_dir=tmp_path / str(asked))).best_path)
         assert tuned.model.dropout.p == tuned.info.model.dropout == kept
+
+
+def test_a_network_from_nothing_takes_less_than_half_of_the_bases_work(toy_data, tmp_path):
+    config = TrainConfig(toy_data / "train.txt", toy_data / "val.txt", tmp_path)
+    operations = []
+    for network in (start.starting_point(config, ["0"])[0].model, CRNN(ModelConfig(), 8)):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network.features(torch.zeros(1, 1, 32, 320))
+        operations.append(counter.get_total_flops())
+    assert operations[0] < operations[1] / 2
 
 
 def test_what_a_step_leaves_out_changes_what_is_learnt(config, tmp_path):
