@@ -89,10 +89,14 @@ class CRNN(nn.Module):
         that: a line without context can only be read by its strokes (a branch that is left out
         for whole samples: Huang et al. 2016, "Deep Networks with Stochastic Depth").
         """
-        context = cast(Tensor, self.context(self._neighbours(features)))
         if not self.training:
-            return context
-        return context * self.dropout(context.new_ones(len(context), 1, 1))
+            return cast(Tensor, self.context(self._neighbours(features)))
+        scale = self.dropout(features.new_ones(len(features)))  # 0, or 1 by the share of the rest
+        context, kept = torch.zeros_like(features), scale.nonzero().squeeze(1)
+        if len(kept):
+            seen = self.context(self._neighbours(features[kept])) * scale[kept, None, None]
+            context[kept] = seen.to(context.dtype)
+        return context
 
     def _neighbours(self, features: Tensor) -> Tensor:
         """(B, T, bottleneck) → what the LSTM sees left and right of each step, (B, T, 2·hidden).

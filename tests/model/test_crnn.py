@@ -63,6 +63,19 @@ def test_in_training_a_share_of_the_lines_is_read_without_context():
     torch.testing.assert_close(varied[~silent], context[~silent] / 0.6)
 
 
+def test_the_lstm_need_not_see_lines_that_are_read_without_context(monkeypatch):
+    torch.manual_seed(0)
+    model = CRNN(replace(TINY, dropout=0.4), 7).train()
+    torch.nn.init.normal_(model.context.weight)
+    seen, neighbours = [], model._neighbours
+    monkeypatch.setattr(model, "_neighbours", lambda x: seen.append(len(x)) or neighbours(x))
+    context = model._context(torch.randn(50, 4, TINY.bottleneck))
+    assert seen == [context.any(2).any(1).sum()]
+    model.dropout.p = 1.0
+    assert not model._context(torch.randn(50, 4, TINY.bottleneck)).any()
+    assert len(seen) == 1
+
+
 def test_the_recurrent_branch_starts_as_if_it_were_not_there():
     model = CRNN(TINY, 7).eval()
     images = torch.randn(1, 1, 32, 64)
