@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from crnnkit.model.crnn import CRNN, ClassicCRNN
 
@@ -56,11 +57,11 @@ def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], N
 
     @torch.no_grad()
     def update(averages: Tensors, values: Tensors, num_averaged: Tensor | int) -> None:
-        share = 1 - min(decay, (1 + int(num_averaged)) / (10 + int(num_averaged)))
-        for average, value in zip(averages, values, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, share)
-            else:
+        if averages[0].is_floating_point():  # all are of one type
+            kept = min(decay, (1 + int(num_averaged)) / (10 + int(num_averaged)))
+            get_ema_multi_avg_fn(kept)(averages, values, num_averaged)
+        else:
+            for average, value in zip(averages, values, strict=True):
                 average.copy_(value)
 
     return update
