@@ -19,6 +19,7 @@ from crnnkit.errors import CheckpointError, ConfigError
 from crnnkit.files import file_sha256, whole_file
 from crnnkit.finetuning.config import TrainConfig
 from crnnkit.finetuning.history import EpochResult
+from crnnkit.model.config import NetworkConfig
 
 _KEY = "crnnkit-resume"
 _MAY_DIFFER = ("resume", "minutes", "tensorboard")
@@ -65,8 +66,8 @@ class RunState:
         _unpack(optimizer, self.tensors)
 
 
-def settings_of(config: TrainConfig) -> Settings:
-    """A run's settings, and the contents of the files that it learns from."""
+def settings_of(config: TrainConfig, network: NetworkConfig) -> Settings:
+    """A run's settings, the shape of its network, and the contents of the files it learns from."""
     values = asdict(config)
     files = {name: values[name] for name in _INPUTS if values[name]}
     if config.general_data:
@@ -74,6 +75,7 @@ def settings_of(config: TrainConfig) -> Settings:
             f"general {name}": config.general_data / name for name in ("train.txt", "val.txt")
         }
     contents = {f"content of {name}": file_sha256(path)[:12] for name, path in files.items()}
+    values["network"] = network  # another version may begin from nothing with another one
     return {n: str(v) for n, v in values.items() if n not in _MAY_DIFFER} | contents
 
 

@@ -121,7 +121,7 @@ class _Run:
 
     def __init__(self, config: TrainConfig, checkpoint: Checkpoint, material: Material) -> None:
         self.config, self.info, self.material = config, checkpoint.info, material
-        self.settings = settings_of(config)
+        self.settings = settings_of(config, self.info.model)
         # convolutions on a CPU are faster when a pixel's channels lie side by side
         self.model = checkpoint.model.to(config.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.start = frozen_copy(self.model) if config.anchor_weight or config.blend_base else None

@@ -6,6 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from crnnkit.dataset.index import read_index, write_index
 from crnnkit.errors import CheckpointError, ConfigError
+from crnnkit.finetuning import start
 from crnnkit.finetuning.events import CHARTS
 from crnnkit.finetuning.trainer import train
 from crnnkit.model.checkpoint import load_checkpoint
@@ -51,6 +52,14 @@ def test_a_run_is_not_resumed_with_other_data(config):
     (first, *others) = read_index(config.train_data)
     write_index(config.train_data, [replace(first, text="0"), *others])
     with pytest.raises(ConfigError, match=r"settings or data: content of train_data was \w+, is"):
+        train(replace(config, resume=True))
+
+
+def test_a_run_is_not_resumed_with_another_network(config, monkeypatch):
+    train(config)
+    larger = replace(start.FROM_NOTHING, lstm_hidden=start.FROM_NOTHING.lstm_hidden + 1)
+    monkeypatch.setattr(start, "FROM_NOTHING", larger)
+    with pytest.raises(ConfigError, match=r"network was .*lstm_hidden=16, .*lstm_hidden=17, "):
         train(replace(config, resume=True))
 
 
