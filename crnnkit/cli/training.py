@@ -196,6 +196,9 @@ def pretrain(
     num_threads: NumThreads = 0,
     num_workers: Annotated[int, typer.Option(help="Rendering processes.", min=0)] = 1,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
+    teacher: Annotated[
+        Path | None, typer.Option(help="The larger network that --output was pruned from.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Train a base checkpoint from rendered glyphs and lines, piece by piece."""

@@ -194,6 +194,11 @@ class PretrainConfig:
     glyph_batch: int = 256
     batch_columns: int = 8192
     """Pixel columns of a batch of lines: 32 lines of width 256."""
+    drawn_classes: int = 600
+    """Characters that a step on lines looks at, drawn beside the batch's own."""
+    teacher: Path | None = None
+    """Checkpoint of equal vocabulary and bottleneck: what its head sees of a line is learnt, too,
+    which a pruned network does in a fraction of the lines that labels alone take."""
     glyph_lr: float = 2e-3
     line_lr: float = 1e-3
     warmup_steps: int = 200
@@ -218,7 +223,14 @@ class PretrainConfig:
         """Check ranges, all at once."""
         faults = _range_faults(
             asdict(self),
-            positive=("minutes", "framed_lines", "glyph_batch", "batch_columns", "warmup_steps"),
+            positive=(
+                "minutes",
+                "framed_lines",
+                "glyph_batch",
+                "batch_columns",
+                "drawn_classes",
+                "warmup_steps",
+            ),
             not_negative=("glyph_lr", "line_lr", "num_threads", "num_workers"),
             shares=("cooldown", "ema_decay", "turned_share"),
         )

@@ -24,7 +24,7 @@ def forward(
 ) -> tuple[Tensor, Tensor]:
     """Logits (B, T, V) and CTC losses (B,); of the sampled classes alone, (B, T, C)."""
     target_ids = batch.target_ids if classes is None else classes.compact(batch.target_ids)
-    logits = _logits(model.head, _hidden(model, batch.images, dtype), dtype, classes)
+    logits = class_logits(model.head, _hidden(model, batch.images, dtype), dtype, classes)
     device = logits.device
     return logits, ctc_loss(logits, target_ids.to(device), batch.target_lengths.to(device))
 
@@ -84,7 +84,7 @@ class Anchor:
             return logits.new_zeros(())
         hidden = torch.stack([self.hidden[mine.lines[row]] for row in rows])
         with torch.no_grad():
-            wanted = _logits(self.head, hidden, dtype, classes)
+            wanted = class_logits(self.head, hidden, dtype, classes)
         nats = F.kl_div(
             logits[rows].log_softmax(2, dtype=torch.float32).flatten(0, 1),
             wanted.log_softmax(2, dtype=torch.float32).flatten(0, 1),
@@ -101,7 +101,7 @@ def _hidden(model: Network, images: Tensor, dtype: torch.dtype) -> Tensor:
         return model.hidden(images.to(device, memory_format=torch.channels_last))
 
 
-def _logits(
+def class_logits(
     head: nn.Linear, hidden: Tensor, dtype: torch.dtype, classes: ClassSample | None
 ) -> Tensor:
     """(B, T, features) → (B, T, V); of the sampled classes alone, (B, T, C)."""

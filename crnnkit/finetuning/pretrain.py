@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,8 +21,10 @@ from torch.utils.data import DataLoader, IterableDataset
 from crnnkit.dataset.synth import Renderer
 from crnnkit.errors import CheckpointError
 from crnnkit.finetuning.config import PretrainConfig
-from crnnkit.finetuning.optimizer import make_optimizer
-from crnnkit.finetuning.rendered import NO_TARGET, Glyphs, Lines
+from crnnkit.finetuning.losses import class_logits
+from crnnkit.finetuning.optimizer import Network, frozen_copy, make_optimizer
+from crnnkit.finetuning.rendered import NO_TARGET, FramedBatch, Glyphs, Lines
+from crnnkit.finetuning.sampling import sample_classes
 from crnnkit.finetuning.speed import autocast, keep_freed_memory
 from crnnkit.model.checkpoint import Checkpoint, load_checkpoint, new_checkpoint, save_checkpoint
 from crnnkit.model.config import CheckpointInfo, ModelConfig
@@ -91,15 +94,19 @@ class _Run:
                 "Write to another file, or fine-tune the imported one with crnnkit train."
             )
         self.info = checkpoint.info
+        self.teacher = _teacher(config, checkpoint)
         self.glyphs_seen = int(self.info.training.get("glyphs_seen", 0))
         self.lines_seen = int(self.info.training.get("lines_seen", 0))
         self.is_cuda = torch.device(config.device).type == "cuda"
         self.model = checkpoint.model.train().to(config.device)
         self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.teacher is not None:
+            self.model.dropout.p = 0.0  # features with gaps are not the teacher's
         self.average = AveragedModel(
             self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
         )
         self.optimizer = make_optimizer(self.model, config.line_lr, weight_decay=0.01)
+        self.class_rng = np.random.default_rng((config.seed, self.lines_seen))
         self.steps = 0
         self.started = self.saved = time.perf_counter()
         self.meter = _Meter()
@@ -125,28 +132,53 @@ class _Run:
 
     def learn_lines(self) -> None:
         """Read lines: CTC, and cross-entropy at glyph centres that fades out."""
-        loader = self._loader(Lines(self.renderer, self.info, self.config, self.lines_seen))
-        for batch in loader:
+        lines = Lines(self.renderer, self.info, self.config, self.lines_seen, self.teacher)
+        for batch in self._loader(lines):
             if self.minutes >= self.config.minutes:
                 return
-            logits = self._forward(batch.images, self.model)
-            targets = self._moved(batch.frame_ids)
-            # lengths stay on the CPU, where torch reads them
-            losses = ctc_loss(logits, self._moved(batch.target_ids), batch.target_lengths)
-            ctc = losses.sum() / batch.target_lengths.sum()
-            framing = max(0.0, 1 - self.lines_seen / self.config.framed_lines)
-            loss = ctc
-            if framing > 0:
-                loss = ctc + framing * F.cross_entropy(
-                    logits.flatten(0, 1).float(), targets.flatten(), ignore_index=NO_TARGET
-                )
-            right = (logits.argmax(2) == targets).sum()  # never where a step has no target
+            hidden = self._forward(batch.images, self.model.hidden)
+            ctc, framing, right = self._label_losses(hidden, batch)
             num_centres = int((batch.frame_ids != NO_TARGET).sum())
+            framing *= max(0.0, 1 - self.lines_seen / self.config.framed_lines)
+            loss = ctc + framing / max(1, num_centres) + self._lesson(hidden, batch)
             self._step(loss, self.config.line_lr)
             count = len(batch.images)
             self.lines_seen += count
             self.meter.add(count, ctc.detach() * count, right, num_centres)
             self._tick("lines", self.lines_seen)
+
+    def _label_losses(self, hidden: Tensor, batch: FramedBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """CTC, nats a character; cross-entropy at all glyph centres; how many of these are named
+        right. Among the batch's characters and some others: a head of 7,000 takes half a step.
+        """
+        model, config = self.model, self.config
+        sample = sample_classes(
+            batch.target_ids, model.vocab_size, config.drawn_classes, self.class_rng
+        )
+        target_ids, frame_ids = batch.target_ids, batch.frame_ids
+        if sample is not None:
+            target_ids = sample.compact(target_ids)
+            frame_ids = frame_ids.where(frame_ids == NO_TARGET, sample.compact(frame_ids))
+        logits = class_logits(model.head, hidden, getattr(torch, config.precision), sample)
+        # lengths stay on the CPU, where torch reads them
+        losses = ctc_loss(logits, self._moved(target_ids), batch.target_lengths)
+        centres = self._moved(frame_ids)
+        framing = F.cross_entropy(
+            logits.flatten(0, 1).float(),
+            centres.flatten(),
+            ignore_index=NO_TARGET,
+            reduction="sum",
+        )
+        right = (logits.argmax(2) == centres).sum()  # never where a step has no target
+        return losses.sum() / batch.target_lengths.sum(), framing, right
+
+    def _lesson(self, hidden: Tensor, batch: FramedBatch) -> Tensor:
+        """How far the features are from the teacher's, as a share of the variance of these
+        (Romero et al. 2015, "FitNets"); 0 without a teacher."""
+        if batch.taught is None:
+            return hidden.new_zeros(())
+        taught = self._moved(batch.taught)
+        return F.mse_loss(hidden.float(), taught) / taught.var()
 
     def _glyph_logits(self, images: Tensor) -> Tensor:
         """Logits (B, V) of single glyphs, which are never blank."""
@@ -220,6 +252,22 @@ def _starting_point(config: PretrainConfig) -> Checkpoint:
     return new_checkpoint(
         CheckpointInfo(vocab.charset, ModelConfig(), LineConfig(), training={"recipe": "pretrain"})
     )
+
+
+def _teacher(config: PretrainConfig, pupil: Checkpoint) -> Network | None:
+    if config.teacher is None:
+        return None
+    teacher = load_checkpoint(config.teacher)
+    if not (
+        teacher.info.charset == pupil.info.charset
+        and teacher.model.head.in_features == pupil.model.head.in_features
+        and teacher.info.model.time_steps(320) == pupil.info.model.time_steps(320)
+    ):
+        raise CheckpointError(
+            f"{config.teacher} cannot teach {config.output}: vocabulary, bottleneck and time steps "
+            "must be the same. It can teach what crnnkit prune makes of it."
+        )
+    return frozen_copy(teacher.model)
 
 
 class _Meter:

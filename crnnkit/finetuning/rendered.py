@@ -16,9 +16,9 @@ from crnnkit.dataset.lines import pad_targets
 from crnnkit.dataset.synth import RenderedLine, Renderer
 from crnnkit.dataset.texts import Lexicon, TextSource, tells_way_up
 from crnnkit.finetuning.config import PretrainConfig
+from crnnkit.finetuning.optimizer import Network
 from crnnkit.model.config import CheckpointInfo, min_time_steps
 from crnnkit.preprocessing.tensors import (
-    LineConfig,
     content_width,
     fit_line,
     half_turn,
@@ -60,6 +60,8 @@ class FramedBatch(NamedTuple):
     """long (B,)."""
     frame_ids: Tensor
     """long (B, T): the character centred in a time step, else NO_TARGET."""
+    taught: Tensor | None
+    """float32 (B, T, bottleneck): what the teacher's head sees, if there is a teacher."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,15 @@ class Lines(IterableDataset):
     """Endless batches of rendered lines of equal width."""
 
     def __init__(
-        self, renderer: Renderer, info: CheckpointInfo, config: PretrainConfig, seen: int
+        self,
+        renderer: Renderer,
+        info: CheckpointInfo,
+        config: PretrainConfig,
+        seen: int,
+        teacher: Network | None = None,
     ) -> None:
         self.renderer, self.info, self.config, self.seen = renderer, info, config, seen
-        self.vocab = info.vocab
+        self.vocab, self.teacher = info.vocab, teacher
 
     def __iter__(self) -> Iterator[FramedBatch]:
         rng = _worker_rng(self.config.seed, self.seen)
@@ -94,7 +101,7 @@ class Lines(IterableDataset):
             buckets[width].append(line)
             seen += self.config.num_workers or 1
             if len(buckets[width]) * width >= self.config.batch_columns:
-                yield _collate(buckets.pop(width), self.info.line)
+                yield self._collate(buckets.pop(width))
 
     def _longest(self, seen: int) -> int:
         """Characters of the longest text: short lines first."""
@@ -132,15 +139,19 @@ class Lines(IterableDataset):
                 frames[step] = target
         return frames
 
-
-def _collate(lines: Sequence[_FramedLine], config: LineConfig) -> FramedBatch:
-    target_ids, target_lengths = pad_targets([line.target_ids for line in lines])
-    return FramedBatch(
-        images=torch.from_numpy(np.stack([pixels_to_array(line.gray, config) for line in lines])),
-        target_ids=target_ids,
-        target_lengths=target_lengths,
-        frame_ids=torch.from_numpy(np.stack([line.frame_ids for line in lines])),
-    )
+    @torch.no_grad()
+    def _collate(self, lines: Sequence[_FramedLine]) -> FramedBatch:
+        target_ids, target_lengths = pad_targets([line.target_ids for line in lines])
+        arrays = np.stack([pixels_to_array(line.gray, self.info.line) for line in lines])
+        images = torch.from_numpy(arrays)
+        return FramedBatch(
+            images=images,
+            target_ids=target_ids,
+            target_lengths=target_lengths,
+            frame_ids=torch.from_numpy(np.stack([line.frame_ids for line in lines])),
+            # read here, in the worker: the learner's core has enough to do
+            taught=self.teacher.hidden(images) if self.teacher is not None else None,
+        )
 
 
 def _worker_rng(seed: int, seen: int) -> np.random.Generator:

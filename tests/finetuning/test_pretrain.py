@@ -14,7 +14,12 @@ from crnnkit.finetuning import rendered
 from crnnkit.finetuning.config import PretrainConfig
 from crnnkit.finetuning.pretrain import pretrain
 from crnnkit.finetuning.rendered import NO_TARGET, Lines
-from crnnkit.model.checkpoint import new_checkpoint, read_info, save_checkpoint
+from crnnkit.model.checkpoint import (
+    load_checkpoint,
+    new_checkpoint,
+    read_info,
+    save_checkpoint,
+)
 from crnnkit.model.config import CheckpointInfo, ClassicConfig, ClassicConv, ModelConfig, Stage
 from crnnkit.preprocessing.tensors import half_turn
 from crnnkit.vocab import Vocab
@@ -103,6 +108,68 @@ def test_glyph_logits_never_name_the_blank(config, renderer):
     logits = run._glyph_logits(torch.randn(4, 1, 32, 32))
     assert torch.isneginf(logits[:, 0]).all()
     assert torch.isfinite(logits[:, 1:]).all()
+
+
+def test_a_sample_of_the_characters_costs_a_line_what_all_of_them_do(config, renderer):
+    torch.manual_seed(1)
+    run = recipe._Run(config, renderer, print)
+    batch = next(iter(Lines(renderer, run.info, config, 10_000)))
+    is_asked = torch.zeros(run.model.vocab_size, dtype=torch.bool)
+    is_asked[batch.target_ids.flatten()] = True
+    is_asked[0] = True
+    with torch.no_grad():  # characters that nobody asks for are all alike: any of them tells all
+        run.model.head.weight[~is_asked] = 0
+    hidden = run.model.eval().hidden(batch.images)
+    losses = {}
+    for drawn_classes in (10, 1000):
+        run.config = replace(config, drawn_classes=drawn_classes)
+        run.model.zero_grad()
+        losses[drawn_classes] = run._label_losses(hidden.detach(), batch)
+        losses[drawn_classes][0].backward()
+        looked_at = int(run.model.head.weight.grad.any(1).sum())
+        assert looked_at == min(is_asked.sum() + drawn_classes, run.model.vocab_size)
+    for sampled, whole in zip(losses[10], losses[1000], strict=True):
+        assert sampled.item() == pytest.approx(whole.item(), rel=1e-4)
+
+
+def new_network(path, charset=CHARSET, model=TINY, seed=0):
+    torch.manual_seed(seed)
+    training = {"glyphs_seen": 64, "lines_seen": 0}
+    save_checkpoint(path, new_checkpoint(CheckpointInfo(charset, model, training=training)))
+    return path
+
+
+def test_a_teacher_is_copied_in_what_its_head_sees(config, renderer, tmp_path):
+    teacher = new_network(tmp_path / "teacher.safetensors", seed=1)
+    new_network(config.output, seed=2)
+    config = replace(config, teacher=teacher, line_lr=5e-3, cooldown=0.0, warmup_steps=1)
+    images = next(iter(Lines(renderer, read_info(teacher), config, 0))).images
+
+    def distance():
+        with torch.no_grad():
+            mine, wanted = (
+                load_checkpoint(path).model.eval().hidden(images)
+                for path in (config.output, teacher)
+            )
+        return ((mine - wanted).var() / wanted.var()).item()
+
+    before = distance()
+    pretrain(replace(config, ema_decay=0.5), renderer, lambda report: None)
+    assert distance() < before / 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"charset": CHARSET[1:]},
+        {"model": replace(TINY, bottleneck=32)},
+        {"model": replace(TINY, stages=(*TINY.stages[:2], Stage(24, (4, 1))))},
+    ],
+)
+def test_another_kind_of_network_does_not_teach(config, renderer, tmp_path, other):
+    teacher = new_network(tmp_path / "teacher.safetensors", **other)
+    with pytest.raises(CheckpointError, match=r"teacher\.safetensors cannot teach .*crnnkit prune"):
+        pretrain(replace(config, teacher=teacher), renderer, print)
 
 
 def test_an_imported_network_is_not_continued(config, renderer):
