@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--set", default="wire_markers", choices=DOMAINS)
     parser.add_argument("--lines", type=int, default=300)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--minutes", type=float, default=60.0, help="epochs end before")
     parser.add_argument("--readings", type=float, help="least confidence; default: not tried")
     parser.add_argument("--threads", type=int, default=0)

@@ -33,7 +33,7 @@ def train(
     epochs: Annotated[int, typer.Option(help="Passes over the data, at most.")] = 100,
     epoch_lines: Annotated[
         int, typer.Option(help="A smaller training set is repeated in an epoch.", min=1)
-    ] = 500,
+    ] = 1300,
     minutes: Annotated[float, typer.Option(help="Wall-clock budget of the epochs.")] = 10.0,
     batch_size: Annotated[int, typer.Option(help="Lines per step.")] = 16,
     lr: Annotated[

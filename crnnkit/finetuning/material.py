@@ -151,10 +151,10 @@ def load_material(
 def epoch_lines(config: TrainConfig, material: Material, seed: tuple[int, ...]) -> list[LoadedLine]:
     """The lines of one epoch: all training lines, rare ones repeated, and a draw of general ones.
 
-    A training set smaller than `config.epoch_lines` is repeated until it reaches that.
+    A training set smaller than `config.epoch_lines` is repeated until it is nearest to that.
     """
     lines = repeat_rare(material.train, config.rare_repeat)
-    lines *= -(-config.epoch_lines // len(lines))
+    lines *= max(1, round(config.epoch_lines / len(lines)))
     rng = np.random.default_rng(seed)
     columns = sum(item.width for item in lines) * config.general_share / (1 - config.general_share)
     lines_of_epoch = lines + _drawn_to_width(material.general_train, columns, rng)

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,9 @@ def test_lines_with_rare_characters_are_repeated(most, expected):
 def test_a_small_set_is_repeated_until_an_epoch_is_worth_validating():
     material = Material((loaded("a", 1), loaded("b", 2)), (), (), ())
     assert names(epoch_lines(CONFIG, material, (1, 1))) == "ab"
-    long = TrainConfig(Path("t"), Path("v"), Path("o"), epoch_lines=5)
-    assert names(epoch_lines(long, material, (1, 1))) == "ababab"
+    for wanted, found in ((2, "ab"), (4, "abab"), (5, "abab"), (7, "abababab")):
+        long = replace(CONFIG, epoch_lines=wanted)
+        assert names(epoch_lines(long, material, (1, 1))) == found
 
 
 def test_general_lines_take_their_share_and_change_with_the_epoch():
