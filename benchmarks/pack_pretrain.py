@@ -30,7 +30,7 @@ from crnnkit.vocab import Vocab
 ROOT = Path(__file__).parents[1]
 TARGET_PYTHON = "3.12"
 TARGET_PLATFORMS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64")
-LIBRARIES = ("pydantic",)
+LIBRARIES = ("pydantic", "rapidfuzz")
 """What `crnnkit pretrain` imports and a machine with torch, OpenCV, safetensors, tqdm and typer
 may lack."""
 WEIGHTS = (400, 700)

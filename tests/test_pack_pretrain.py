@@ -2,8 +2,11 @@ import os
 import subprocess
 import sys
 import tarfile
+from importlib import metadata
 from pathlib import Path
 
+import packaging.requirements
+import packaging.utils
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
@@ -103,6 +106,40 @@ def test_an_archive_that_is_too_large_is_not_left_behind(tmp_path, monkeypatch):
     with pytest.raises(DatasetError, match=r"pack\.tar\.xz: 0\.0 MB, may be 0\. Leave"):
         packing.pack(folder, tmp_path / "pack.tar.xz")
     assert list(tmp_path.iterdir()) == [folder]
+
+
+THERE = {"torch", "numpy", "opencv-python", "pillow", "safetensors", "tqdm", "typer"}
+"""What checkpoints/README.md asks of the other machine."""
+
+
+def with_what_they_need(names):
+    """Distributions and all that they require, by their normal names."""
+    found, waiting = set(), [packaging.utils.canonicalize_name(name) for name in names]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            needed = map(packaging.requirements.Requirement, metadata.requires(name) or ())
+            waiting += [
+                packaging.utils.canonicalize_name(r.name)
+                for r in needed
+                if r.marker is None or r.marker.evaluate({"extra": ""})
+            ]
+    return found
+
+
+def test_all_that_pretraining_imports_is_there_or_travels():
+    code = (
+        "import sys, crnnkit.cli.app, crnnkit.finetuning.pretrain, crnnkit.dataset.synth;"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    imported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert imported.returncode == 0, imported.stderr
+    distributions = metadata.packages_distributions()
+    used = {name for module in imported.stdout.split() for name in distributions.get(module, ())}
+    used = {packaging.utils.canonicalize_name(name) for name in used}
+    assert "torch" in used
+    assert used - with_what_they_need({*THERE, *packing.LIBRARIES}) == {"crnnkit"}
 
 
 @pytest.fixture
