@@ -29,8 +29,9 @@ from crnnkit.vocab import Vocab
 
 ROOT = Path(__file__).parents[1]
 TARGET_PYTHON = "3.12"
-TARGET_PLATFORMS = tuple(
-    f"manylinux{glibc}_x86_64" for glibc in ("2014", "_2_17", "_2_27", "_2_28")
+TARGET_PLATFORMS = (
+    *("manylinux2014_x86_64", "manylinux_2_17_x86_64"),
+    *("manylinux_2_27_x86_64", "manylinux_2_28_x86_64"),
 )
 LIBRARIES = ("pydantic", "rapidfuzz")
 """What `crnnkit pretrain` imports and a machine with torch, OpenCV, safetensors, tqdm and typer

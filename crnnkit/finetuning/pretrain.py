@@ -139,8 +139,9 @@ class _Run:
             hidden = self._forward(batch.images, self.model.hidden)
             ctc, framing, right = self._label_losses(hidden, batch)
             num_centres = int((batch.frame_ids != NO_TARGET).sum())
-            framing *= max(0.0, 1 - self.lines_seen / self.config.framed_lines)
-            loss = ctc + framing / max(1, num_centres) + self._lesson(hidden, batch)
+            loss = ctc + self._lesson(hidden, batch)
+            if (share := 1 - self.lines_seen / self.config.framed_lines) > 0:
+                loss = loss + share * framing / max(1, num_centres)
             self._step(loss, self.config.line_lr)
             count = len(batch.images)
             self.lines_seen += count
